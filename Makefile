@@ -16,6 +16,7 @@ SQL_PARTS = \
 	src/definitions/lead_tables.sql \
 	src/definitions/lead_rule.sql \
 	src/tables/score_writer.sql \
+	src/tables/top_scores.sql \
 	src/counting/recount.sql \
 	src/model/rule_history.sql \
 	src/capture/capture.sql \

@@ -28,18 +28,16 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
--- how many contacts a query evaluates
+-- how many contacts a query evaluates: the calls for one column
+SET track_functions = 'all';
+CREATE FUNCTION calls() RETURNS bigint LANGUAGE sql
+	AS $$ SELECT coalesce(pg_stat_get_xact_function_calls('leadscore_internal.live_column'::regproc), 0) $$;
 CREATE FUNCTION evaluated(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-	line text;
-	n bigint;
+	before bigint := calls();
 BEGIN
-	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
-		IF line ~ 'Subquery Scan on v' THEN
-			n := substring(line from 'loops=(\d+)')::bigint;
-		END IF;
-	END LOOP;
-	RETURN n || ' evaluated';
+	EXECUTE format('SELECT count(score) FROM (%s) AS q', query);
+	RETURN calls() - before || ' evaluated';
 END $$;
 SELECT plan('SELECT p.name, l.score FROM person p JOIN leadscore.live_m l ON l.contact_id = p.id WHERE p.name = ''p7''');
 SELECT plan('SELECT * FROM leadscore.live_m WHERE contact_id = 7');
@@ -103,6 +101,34 @@ SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.pending_m'::r
   FROM unnest('{"(0,0)", "(0,60000)", "(4294967294,1)"}'::tid[]) p;
 SELECT leadscore_internal.live(NULL::leadscore.score_m, NULL, NULL, NULL);
 SELECT leadscore_internal.live(NULL::leadscore.score_m, 'leadscore.score_m'::regclass, '(0,1)', 'infinity');
+SELECT leadscore_internal.live_column(NULL::float8, 'leadscore.score_m', 2, 'person'::regclass, '(0,1)');
+SELECT leadscore_internal.live_column(NULL::float8, 'person', 2, 'person'::regclass, '(0,1)');
+SELECT leadscore_internal.live_column(NULL::text, 'leadscore.score_m', 2, 'leadscore.score_m'::regclass, '(0,1)');
+SELECT leadscore_internal.live_column(NULL::float8, 'leadscore.score_m', n, 'leadscore.score_m'::regclass, '(0,1)') FROM (VALUES (-1)) v (n);
+SELECT leadscore_internal.live_column(NULL::float8, 'leadscore.score_m', n, 'leadscore.score_m'::regclass, '(0,1)') FROM (VALUES (99)) v (n);
+SELECT leadscore_internal.live_column(NULL::bytea, 'leadscore.score_m', a.attnum, 'leadscore.score_m'::regclass, '(0,1)')
+  FROM pg_attribute a WHERE attrelid = 'leadscore.score_m'::regclass AND attname = 'state';
+SELECT leadscore_internal.live_column(NULL::float8, 'leadscore.score_m', 2, 'leadscore.score_m'::regclass, p) IS NULL AS no_row,
+	leadscore_internal.live_shows_new('leadscore.score_m', 'leadscore.pending_m'::regclass, p) AS shows
+  FROM unnest('{"(0,0)", "(0,60000)", "(4294967295,1)", "(4294967294,1)", "(1000000,1)", "(0,1)", NULL}'::tid[]) p;
+-- what two contacts of a row give in one expression
+SELECT a.contact_id, b.contact_id, a.stage || '|' || b.stage AS stages, a.score + b.score AS sum, a.scored_at = b.scored_at AS same
+  FROM leadscore.live_m a JOIN leadscore.live_m b ON b.contact_id = a.contact_id + 1 WHERE a.contact_id IN (10, 20) ORDER BY 1;
+-- a cursor has one instant, whenever rows are fetched
+BEGIN;
+DECLARE c CURSOR FOR SELECT contact_id, score FROM leadscore.live_m WHERE contact_id IN (10, 20, 30);
+FETCH 1 FROM c;
+SET LOCAL leadscore.clock = '2026-03-04 00:00+00';
+FETCH 2 FROM c;
+SELECT contact_id, score FROM leadscore.live_m WHERE contact_id = 10;
+ROLLBACK;
+-- pages of many rows, beside those of a snapshot of before
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(score), sum(score) FROM leadscore.live_m WHERE contact_id < 100;
+DELETE FROM act WHERE person < 50;
+SELECT count(score), sum(score) FROM leadscore.live_m WHERE contact_id < 100;
+ROLLBACK;
+SELECT count(score), sum(score), count(*) FILTER (WHERE score <> leadscore.score('m', contact_id)) AS others FROM leadscore.live_m WHERE contact_id < 100;
 -- nor is anything left of a row that failed, where the next is read by the same expression
 SET session_replication_role = replica;
 UPDATE leadscore.score_m SET state = '\xff' WHERE contact_id = 8;

@@ -285,6 +285,28 @@ SELECT contact_id, from_stage, to_stage, round(score::numeric, 1) AS score, date
 SELECT action, contact, stage, cause FROM leadscore.lead_outbox WHERE model = 'past' ORDER BY outbox_id;
 SELECT * FROM leadscore.verify('past');
 
+-- Millions of periods may begin until something changes -----------------------------
+SET leadscore.clock = '2028-03-01 00:00+00';
+CREATE TABLE t_fine (contact int, at timestamptz, what text);
+CREATE INDEX ON t_fine (contact, at);
+ALTER TABLE t_fine OWNER TO t_owner;
+SELECT leadscore.create_model('fine', 't_contact');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at, leave_below) VALUES ('fine', 'mql', 1, 50, 50);
+SELECT leadscore.attach('fine', 't_fine', 'contact', 'at', 'what');
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval, max_per_period, period) VALUES
+	('fine', 'form', 'form', 100, 'half_life', '100 days', 1000, '1 second'),
+	('fine', 'mail', 'mail', -60, 'half_life', '10 days', 1000, '1 second');
+INSERT INTO leadscore.lead_rule (model, name, kind, event, points, award, idle) VALUES ('fine', 'silent', 'absence', 'order', 3, 'once', '150 days');
+INSERT INTO t_fine VALUES
+	(61, '2028-03-01 00:00+00', 'form'), (62, '2028-03-01 00:00+00', 'form'), (62, '2028-03-01 00:00+00', 'mail'),
+	(63, '2028-03-01 00:00+00', 'form'), (63, '2028-03-01 00:00+00', 'order');
+SET leadscore.clock = '2029-03-01 00:00:00.5+00';
+SELECT leadscore.refresh('fine');
+SELECT contact_id, from_stage, to_stage, round(score::numeric, 4) AS score, changed_at FROM leadscore.history_fine ORDER BY contact_id, changed_at;
+SELECT * FROM leadscore.verify('fine');
+SELECT leadscore.drop_model('fine');
+DROP TABLE t_fine;
+
 DROP VIEW t_now, t_due;
 DROP FUNCTION t_history;
 SELECT leadscore.drop_model('timely');

@@ -71,6 +71,18 @@ COMMIT;
 SELECT contact, score FROM leadscore.top('m', 7);
 SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
 SELECT count(*) > 0 AS pending FROM leadscore.pending_m;
+-- two visitors that are one contact, the only ones of whom something is pending, while rules are tried out
+SELECT leadscore.identify('m', 'v3', 43);
+SELECT leadscore.refresh('m') > 0 AS refreshed;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+INSERT INTO act (id, visitor, what) VALUES (69, 'v1', 'fast'), (70, 'v3', 'fast');
+COMMIT;
+BEGIN;
+UPDATE leadscore.lead_rule SET points = points + 1 WHERE name = 'fast';
+SELECT contact, score FROM leadscore.top('m', 3);
+SELECT * FROM wrong();
+ROLLBACK;
+SELECT * FROM wrong();
 SELECT leadscore.refresh('m') > 0 AS refreshed;
 SELECT contact, score FROM leadscore.top('m', 7);
 SELECT * FROM wrong(ARRAY[1, 3, 4, 20, 300, 10000]);
@@ -95,29 +107,88 @@ UPDATE leadscore.lead_model SET enabled = true WHERE model = 'm';
 SELECT * FROM leadscore.verify('m');
 SELECT * FROM wrong();
 
--- by an index on the score, with the running clock: the rows were written before it
-CREATE INDEX score_m_score ON leadscore.score_m (score);
+-- by the index of those with a top_score, with the running clock: the rows were written before it
 RESET leadscore.clock;
 SELECT leadscore.refresh('m') > 0 AS refreshed;
+CREATE VIEW kept AS
+	SELECT count(*) FILTER (WHERE score >= complete_from) AS highest, count(top_score) FILTER (WHERE score >= complete_from) AS have_it,
+		count(top_score) FILTER (WHERE top_score < score) AS too_low, count(top_score) AS all_that_have, written_from = complete_from AS complete
+	  FROM leadscore.score_m, leadscore_internal.top_scores GROUP BY written_from, complete_from;
+SELECT leadscore_internal.keep_top_scores('m', 100);
+SELECT highest BETWEEN 100 AND 500 AS some, highest = have_it AS all, highest = all_that_have AS no_others, too_low, complete FROM kept;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 300, 1999, 10000]);
 INSERT INTO act (id, lead, what, at) SELECT 500000 + g, g, 'slow', now() - g * interval '1 minute' FROM generate_series(1, 2000) g;
 INSERT INTO act (id, lead, what, at) SELECT 600000 + g, g, 'fast', now() - g * interval '1 hour' FROM generate_series(1, 2000, 50) g;
-SELECT * FROM wrong(ARRAY[1, 3, 20, 300, 1999, 10000]);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 300, 1999, 10000]);
+-- now nearly all are above: raised; then below it again: lowered
+SELECT highest > 500 AS many, highest = have_it AS all, too_low, complete FROM kept;
+SELECT leadscore_internal.keep_top_scores('m', 40);
+SELECT highest BETWEEN 40 AND 200 AS some, highest = have_it AS all, all_that_have > highest AS others, too_low, complete FROM kept;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 39, 300, 10000]);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 INSERT INTO act (id, lead, what) VALUES (700000, 1777, 'fast'), (700001, 1778, 'fast'), (700002, 3002, 'fast'), (700003, 1, 'spam');
 COMMIT;
 SELECT * FROM wrong();
 SELECT leadscore.refresh('m') > 0 AS refreshed;
--- how many rows are read
+SELECT * FROM wrong();
+DELETE FROM act WHERE id >= 600000;
+SELECT highest < 40 AS few, highest = have_it AS all, too_low, complete FROM kept;
+SELECT * FROM wrong();
+SELECT leadscore_internal.keep_top_scores('m', 200);
+SELECT highest BETWEEN 200 AND 1000 AS some, highest = have_it AS all, too_low, complete FROM kept;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 300, 10000]);
+-- how many rows are read: none but the first
+INSERT INTO act (id, lead, what) SELECT 800000 + g * 100 + n, g * 70, 'fast' FROM generate_series(1, 28) g, generate_series(0, g) n;
 SELECT pg_stat_force_next_flush();
-SELECT pg_stat_reset_single_table_counters('leadscore.score_m_score'::regclass);
+SELECT pg_stat_reset_single_table_counters(c) FROM unnest('{leadscore.score_m, leadscore.score_m_top}'::regclass[]) c;
 SELECT count(*) FROM leadscore.top('m', 3);
 SELECT pg_stat_force_next_flush();
-SELECT idx_scan, idx_tup_read BETWEEN 3 AND 200 AS few FROM pg_stat_user_indexes WHERE indexrelname = 'score_m_score';
-DROP INDEX leadscore.score_m_score;
+SELECT idx_scan, idx_tup_read BETWEEN 3 AND 300 AS few FROM pg_stat_user_indexes WHERE indexrelname = 'score_m_top';
+SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'score_m';
+-- in the same transaction, and taken back
+BEGIN;
+SAVEPOINT lowered;
+SELECT leadscore_internal.keep_top_scores('m', 900);
+INSERT INTO act (id, lead, what) VALUES (700004, 1555, 'fast');
+SELECT highest = have_it AS all, too_low, complete FROM kept;
+SELECT * FROM wrong();
+ROLLBACK TO lowered;
+INSERT INTO act (id, lead, what) VALUES (700005, 1556, 'fast');
+SELECT * FROM wrong();
+COMMIT;
+SELECT * FROM wrong();
+-- a row that the owner restores is not known to have it; nor is one known without the index
+INSERT INTO leadscore.score_m SELECT 9999, 99999, fit, engagement, grade, stage, stage_since, disqualified, has_contact, last_event_at,
+	scored_at, rules_version, state FROM leadscore.score_m WHERE contact_id = 1555;
+SELECT count(*) FROM kept;
+SELECT leadscore_internal.keep_top_scores('m', 100);
+DROP INDEX leadscore.score_m_top;
+SELECT * FROM wrong(ARRAY[3, 300]);
+SELECT leadscore_internal.keep_top_scores('m', 1);
+CREATE INDEX score_m_top ON leadscore.score_m (top_score) WHERE top_score IS NOT NULL;
+SELECT leadscore.rescore('m') > 0 AS counted;
+SELECT * FROM wrong();
+-- many that have the same: none has it
+BEGIN;
+UPDATE leadscore.lead_model SET max_score = 5 WHERE model = 'm';
+SELECT leadscore.rescore('m') > 0 AS counted;
+SELECT leadscore_internal.keep_top_scores('m', 30);
+SELECT complete_from FROM leadscore_internal.top_scores;
+SELECT * FROM wrong();
+ROLLBACK;
+SELECT highest = have_it AS all, too_low, complete FROM kept;
+SELECT * FROM wrong();
+SELECT leadscore_internal.keep_top_scores('m', 0);
+DROP VIEW kept;
 
 -- a row that is damaged, at the top or where its number is none
 SET session_replication_role = replica;
-UPDATE leadscore.score_m SET score = 'NaN' WHERE contact_id = 7;
+UPDATE leadscore.score_m SET score = 'NaN' WHERE contact_id = 7 OR contact_id = 1960;
+SET session_replication_role = origin;
+SELECT * FROM leadscore.top('m', 3);
+SET session_replication_role = replica;
+UPDATE leadscore.score_m SET score = 1 WHERE contact_id = 1960;
+DROP INDEX leadscore.score_m_top;
 SET session_replication_role = origin;
 SELECT * FROM leadscore.top('m', 3);
 

@@ -29,7 +29,6 @@ typedef struct Asked
 	char	   *name;
 	LsModel    *model;
 	LsStatement statement;
-	void	   *kept;			/* of the function's own */
 } Asked;
 
 static void
@@ -47,6 +46,26 @@ check_may_read(LsModel *model, const char *also)
 }
 
 /*
+ * ls_argument_acquire gives the model that the active snapshot sees, held until the
+ * transaction ends, to a caller that may read its scores, or the table named also.
+ */
+LsModel *
+ls_argument_acquire(const char *name, const char *also)
+{
+	LsModel    *model = ls_model_acquire(name, GetActiveSnapshot());
+
+	if (model == NULL)
+	{
+		(void) ls_rights_model(name, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("model \"%s\" does not exist", name)));
+	}
+	check_may_read(model, also);
+	return model;
+}
+
+/*
  * ls_argument_model gives the model that the calling statement sees.  Further calls in
  * one statement reuse it; it is held until the transaction ends.
  */
@@ -61,15 +80,7 @@ ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 		!asked->model->stale && strcmp(asked->name, name) == 0)
 		return asked->model;
 
-	model = ls_model_acquire(name, GetActiveSnapshot());
-	if (model == NULL)
-	{
-		(void) ls_rights_model(name, GetUserId());
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" does not exist", name)));
-	}
-	check_may_read(model, also);
+	model = ls_argument_acquire(name, also);
 	if (asked == NULL)
 		asked = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
 	if (asked->name)
@@ -79,18 +90,6 @@ ls_argument_model(FunctionCallInfo fcinfo, const char *name, const char *also)
 	asked->statement = statement;
 	fcinfo->flinfo->fn_extra = asked;
 	return model;
-}
-
-/*
- * ls_argument_kept is where a function can keep something of its own beside the model
- * that it has been called for; NULL before its first call.
- */
-void **
-ls_argument_kept(FunctionCallInfo fcinfo)
-{
-	Asked	   *asked = fcinfo->flinfo->fn_extra;
-
-	return asked ? &asked->kept : NULL;
 }
 
 /* ls_argument_instant reads an argument that is an instant: NULL is now. */

@@ -16,7 +16,7 @@
 
 extern LsModel *ls_argument_model(FunctionCallInfo fcinfo, const char *name,
 								  const char *also);
-extern void **ls_argument_kept(FunctionCallInfo fcinfo);
+extern LsModel *ls_argument_acquire(const char *name, const char *also);
 extern TimestampTz ls_argument_instant(FunctionCallInfo fcinfo, int n);
 extern TimestampTz ls_argument_until(TimestampTz until);
 extern Datum ls_argument_contact(FunctionCallInfo fcinfo, LsModel *model);

@@ -61,7 +61,34 @@ CREATE FUNCTION leadscore_internal.live(row_type anyelement, place_table oid, pl
 	LANGUAGE c STABLE COST 100
 	AS 'MODULE_PATHNAME', 'ls_live';
 COMMENT ON FUNCTION leadscore_internal.live(anyelement, oid, tid, timestamptz) IS
-	'the contact that a row of a model''s table tells of, as it is at an instant: for the views live_<model>';
+	'the contact that a row of a model''s table tells of, as it is at an instant: for views live_<model> of dumps of 0.6.0';
+
+CREATE FUNCTION leadscore_internal.live_support(internal) RETURNS internal
+	LANGUAGE c STRICT
+	AS 'MODULE_PATHNAME', 'ls_live_support';
+COMMENT ON FUNCTION leadscore_internal.live_support(internal) IS
+	'what the planner asks of the conditions of the views live_<model>';
+CREATE FUNCTION leadscore_internal.live_column(value_type anyelement, score_table regclass, number integer, place_table oid, place tid)
+	RETURNS anyelement
+	LANGUAGE c STABLE COST 100
+	AS 'MODULE_PATHNAME', 'ls_live_column';
+COMMENT ON FUNCTION leadscore_internal.live_column(anyelement, regclass, integer, oid, tid) IS
+	'a column of the contact that a row of a model''s table tells of, as it is now: for the views live_<model>';
+CREATE FUNCTION leadscore_internal.live_shows(score_table regclass, place_table oid, place tid) RETURNS boolean
+	LANGUAGE c STABLE COST 10 SUPPORT leadscore_internal.live_support
+	AS 'MODULE_PATHNAME', 'ls_live_shows';
+COMMENT ON FUNCTION leadscore_internal.live_shows(regclass, oid, tid) IS
+	'whether a row of a model''s table is the one that shows a contact: for the views live_<model>';
+CREATE FUNCTION leadscore_internal.live_shows_new(score_table regclass, place_table oid, place tid) RETURNS boolean
+	LANGUAGE c STABLE COST 100 SUPPORT leadscore_internal.live_support
+	AS 'MODULE_PATHNAME', 'ls_live_shows';
+COMMENT ON FUNCTION leadscore_internal.live_shows_new(regclass, oid, tid) IS
+	'live_shows() for rows of contacts that have none in the score table';
+CREATE FUNCTION leadscore_internal.live_any_pending(score_table regclass) RETURNS boolean
+	LANGUAGE c STABLE COST 1 SUPPORT leadscore_internal.live_support
+	AS 'MODULE_PATHNAME', 'ls_live_any_pending';
+COMMENT ON FUNCTION leadscore_internal.live_any_pending(regclass) IS
+	'whether contacts without a row may have something pending: tested once, before they are looked for';
 
 CREATE VIEW leadscore.rule_errors WITH (security_barrier) AS
 	SELECT model, rule_id, name, max(failed_at) AS last_failed_at,

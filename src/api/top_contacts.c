@@ -9,9 +9,9 @@
  *
  *		due			contacts whose instant in due_<model> has come
  *		pending		contacts of whom something is pending
- *		stored		all rows of the score table: from the highest stored score down to
- *					the first that is too low, where the table has an index on the
- *					score; else one after the other
+ *		stored		rows of the score table: from the highest stored score down to the
+ *					first that is too low, as far as all rows have a top_score
+ *					(tables/top_scores.c); where that is not enough, all one after the other
  *
  * Where stored scores may be further from the exact ones, as rules have changed and the
  * rows have not been written yet, or as a clock is held, all rows are evaluated.  What
@@ -45,6 +45,7 @@
 #include "base/compat.h"
 #include "base/table_scan.h"
 #include "definitions/job_table.h"
+#include "definitions/lead_tables.h"
 #include "definitions/model_change.h"
 #include "rules/score_columns.h"
 #include "tables/due_table.h"
@@ -77,6 +78,7 @@ typedef struct Search
 	bool		near;			/* stored scores are within the drift of the exact ones */
 	bool		any_pending;
 	bool		twice;			/* a contact may be offered a second time */
+	double		offered_above;	/* rows with a higher top_score have been offered */
 	MemoryContext kept;
 	MemoryContext one;			/* reset for each contact */
 	int			k;
@@ -200,9 +202,27 @@ offer_by_key(Search *search, Datum contact)
 
 /* ---------- where contacts come from ---------- */
 
+/* offer_due offers a contact that is due: such a contact has a row. */
+static void
+offer_due(Search *search, LsTableScan *scan, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	LsScoreRow	row;
+
+	ls_table_scan_by(scan, 1, BTEqualStrategyNumber, &contact);
+	if (ls_table_scan_next(scan))
+	{
+		MemoryContextSwitchTo(search->one);
+		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);
+		offer_stored(search, &row);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(search->one);
+}
+
 /* ask_due offers the contacts that are due. */
 static void
-ask_due(Search *search)
+ask_due(Search *search, LsTableScan *scan)
 {
 	MemoryContext contexts[2];
 	LsDueRow   *last = NULL;
@@ -222,9 +242,9 @@ ask_due(Search *search)
 		rows = palloc(sizeof(LsDueRow) * CHUNK);
 		n = ls_due_table_read(search->model->name, last, search->at, CHUNK, rows);
 		MemoryContextSwitchTo(old);
-		for (int i = 0; i < n; i++)
-			offer_by_key(search, rows[i].contact);
 		search->twice |= n > 0;
+		for (int i = 0; i < n; i++)
+			offer_due(search, scan, rows[i].contact);
 		last = n > 0 ? &rows[n - 1] : NULL;
 	}
 	for (int i = 0; i < 2; i++)
@@ -259,6 +279,8 @@ ask_pending(Search *search, bool visitors)
 	const Datum *after = NULL;
 	Datum		last;
 
+	/* already here: several contacts or visitors may count for one */
+	search->twice = true;
 	for (;;)
 	{
 		Datum	   *keys = palloc(sizeof(Datum) * CHUNK);
@@ -277,23 +299,39 @@ ask_pending(Search *search, bool visitors)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	search->twice = true;
 }
 
-/* ask_from_above offers rows from the highest stored score down. */
-static void
-ask_from_above(Search *search, LsTableScan *scan, Oid index)
+/*
+ * ask_highest offers the rows with the highest stored scores, by the index of those that
+ * have a top_score.  False where one without it may be among the best.
+ */
+static bool
+ask_highest(Search *search, LsTableScan *scan, Oid index)
 {
+	double		complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
 	MemoryContext old = MemoryContextSwitchTo(search->kept);
 
+	if (isinf(complete_from))
+		return false;
 	ls_table_scan_begin(scan, index);
 	scan->backward = true;
-	while (ls_table_scan_next(scan))
+	for (;;)
 	{
 		LsScoreRow	row;
 
-		if (!scan->nulls[SCORE - 1] && !has_room(search, DatumGetFloat8(scan->values[SCORE - 1])))
+		if (!ls_table_scan_next(scan))
+		{
+			search->offered_above = -INFINITY;
 			break;
+		}
+		/* no row from here on has a higher score */
+		search->offered_above = DatumGetFloat4(scan->values[search->model->score_top]);
+		if (!has_room(search, search->offered_above))
+			break;
+		/* an infinite one is of a row that was written under a clock that was ahead */
+		if (!isinf(search->offered_above) && !scan->nulls[SCORE - 1] &&
+			!has_room(search, DatumGetFloat8(scan->values[SCORE - 1])))
+			continue;
 		MemoryContextSwitchTo(search->one);
 		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);
 		offer_stored(search, &row);
@@ -301,6 +339,34 @@ ask_from_above(Search *search, LsTableScan *scan, Oid index)
 		MemoryContextReset(search->one);
 	}
 	MemoryContextSwitchTo(old);
+	return !has_room(search, complete_from);
+}
+
+/*
+ * index_of_highest gives the index of the rows that have a top_score, or InvalidOid where
+ * a row may have been written later than the clock shows: there it is the score of an
+ * earlier instant that counts.
+ */
+static Oid
+index_of_highest(Search *search, Relation rel)
+{
+	if (!search->near || ls_clock_is_held() || RecoveryInProgress() ||
+		search->model->score_top == LS_SCORE_NOWHERE)
+		return InvalidOid;
+	return ls_table_scan_value_index(rel, search->model->score_top + 1);
+}
+
+/* was_offered tells whether a row in a slot was offered as one of the highest. */
+static bool
+was_offered(Search *search, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		top;
+
+	if (isinf(search->offered_above) && search->offered_above > 0)
+		return false;
+	top = slot_getattr(slot, search->model->score_top + 1, &isnull);
+	return !isnull && DatumGetFloat4(top) > search->offered_above;
 }
 
 /* may_be_best tells whether a row in a slot has to be evaluated. */
@@ -331,7 +397,7 @@ ask_all(Search *search, Relation rel)
 		LsScoreRow	row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!may_be_best(search, slot))
+		if (was_offered(search, slot) || !may_be_best(search, slot))
 			continue;
 		old = MemoryContextSwitchTo(search->one);
 		ls_score_table_read_slot(search->model, slot, &row);
@@ -365,9 +431,7 @@ are_near(LsModel *model)
 
 /*
  * search_best finds the best.  The order in which contacts are offered does not matter;
- * those first of whom the stored score does not tell.  An index on the score is not
- * enough where a row may have been written later than the clock shows: there it is the
- * score of an earlier instant that counts.
+ * those first of whom the stored score does not tell.
  */
 static void
 search_best(Search *search)
@@ -377,19 +441,16 @@ search_best(Search *search)
 	Oid			index;
 
 	search->any_pending = ls_contact_snapshot_any_pending(model);
+	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
+	ls_score_columns_check(model, RelationGetDescr(scan.rel));
 	if (search->near)
-		ask_due(search);
+		ask_due(search, &scan);
 	if (ls_pending_any(model))
 		ask_pending(search, false);
 	if (ls_identity_may_be_pending(model))
 		ask_pending(search, true);
-	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
-	ls_score_columns_check(model, RelationGetDescr(scan.rel));
-	index = search->near && !ls_clock_is_held() && !RecoveryInProgress() ?
-		ls_table_scan_column_index(scan.rel, SCORE) : InvalidOid;
-	if (OidIsValid(index))
-		ask_from_above(search, &scan, index);
-	else
+	index = index_of_highest(search, scan.rel);
+	if (!OidIsValid(index) || !ask_highest(search, &scan, index))
 		ask_all(search, scan.rel);
 	ls_table_scan_close(&scan, NoLock);
 }
@@ -407,6 +468,7 @@ make_search(LsModel *model, int k)
 	search->kept = AllocSetContextCreate(CurrentMemoryContext, "leadscore top", ALLOCSET_DEFAULT_SIZES);
 	search->one = AllocSetContextCreate(CurrentMemoryContext, "leadscore top of one", ALLOCSET_DEFAULT_SIZES);
 	search->k = k;
+	search->offered_above = INFINITY;
 	search->best = palloc(sizeof(Best) * k);
 	search->heap = binaryheap_allocate(k, by_rank, NULL);
 	return search;

@@ -12,7 +12,8 @@ BEGIN
 		  FROM pg_catalog.pg_class c
 		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
-		   AND c.relname OPERATOR(pg_catalog.<>) 'lead_worker_error'	-- of model_access.sql
+		   -- of model_access.sql; and of no use to users
+		   AND c.relname OPERATOR(pg_catalog.<>) ALL (ARRAY['lead_worker_error', 'top_scores'])
 		 ORDER BY c.relname
 	LOOP
 		IF base.missing THEN

@@ -17,6 +17,7 @@
 #include "base/time_slice.h"
 #include "counting/contact_pass.h"
 #include "jobs/job_run.h"
+#include "tables/top_scores.h"
 
 /* one model in a round */
 typedef struct Task
@@ -41,6 +42,7 @@ typedef struct ModelProgress
 	TimestampTz next_due;		/* as of the last look at the model */
 	int			failed_deliveries;	/* consecutive ones ... */
 	TimestampTz deliver_at;		/* ... and the next attempt, in real time */
+	TimestampTz top_scores_at;	/* next look at which rows have a top_score, in real time */
 } ModelProgress;
 
 /* State of a worker, which its steps share */
@@ -57,6 +59,8 @@ typedef struct Work
 	int64		returned;		/* by the last step: a number of rows, or whether it did anything */
 	LsJobNext	next_step;		/* of the model's job */
 	LsJobRun   *job_run;		/* what is remembered of it */
+	LsTopStep	top_step;		/* next one, to have enough rows with a top_score, ... */
+	double		top_from;		/* ... from which score on */
 	ErrorData  *error;			/* of the last step, NULL: success */
 	ErrorData  *failure;		/* to be recorded */
 	List	   *models;			/* names of models to be handled one after the other */
@@ -113,6 +117,7 @@ extern void ls_worker_run_lane(Work *work, const char *model);
 extern void ls_worker_job_run(Work *work);
 extern bool ls_worker_job_write_days(Work *work);
 extern void ls_worker_job_follow_roles(Work *work);
+extern bool ls_worker_job_keep_top_scores(Work *work);
 extern void ls_worker_job_steps(Work *work);
 
 /* for all models together, in delivery.c and retention.c */

@@ -404,6 +404,8 @@ do_all(Work *work)
 	if (well && !work->busy)
 		well = ls_worker_job_write_days(work);
 	if (well && !work->busy)
+		well = ls_worker_job_keep_top_scores(work);
+	if (well && !work->busy)
 		well = ls_worker_step_run(work, look_ahead) || !ls_worker_step_failed(work);
 	return well;
 }

@@ -134,19 +134,58 @@ typedef TU_UpdateIndexes LsUpdatedIndexes;
 #define ls_has_updated_indexes(updated) ((updated) != TU_None)
 #endif
 
+/* 16: the name of a relation's files */
+static inline bool
+ls_read_recent_buffer(Relation rel, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM < 160000
+	return ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer);
+#else
+	return ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
 static inline TM_Result
 ls_table_tuple_update(Relation rel, ItemPointer place, TupleTableSlot *slot, CommandId command,
-					  LsUpdatedIndexes *updated)
+					  bool wait, LsUpdatedIndexes *updated)
 {
 	TM_FailureData failure;
 	LockTupleMode mode;
 
 #if PG_VERSION_NUM < 190000
 	return table_tuple_update(rel, place, slot, command, InvalidSnapshot, InvalidSnapshot,
-							  true, &failure, &mode, updated);
+							  wait, &failure, &mode, updated);
 #else
 	return table_tuple_update(rel, place, slot, command, 0, InvalidSnapshot, InvalidSnapshot,
-							  true, &failure, &mode, updated);
+							  wait, &failure, &mode, updated);
+#endif
+}
+
+/* 19: options instead of the last argument */
+static inline TM_Result
+ls_table_tuple_delete(Relation rel, ItemPointer place, CommandId command)
+{
+	TM_FailureData failure;
+
+#if PG_VERSION_NUM < 190000
+	return table_tuple_delete(rel, place, command, InvalidSnapshot, InvalidSnapshot, true,
+							  &failure, false);
+#else
+	return table_tuple_delete(rel, place, command, 0, InvalidSnapshot, InvalidSnapshot, true,
+							  &failure);
+#endif
+}
+
+/* A new row needs entries in all indexes */
+static inline List *
+ls_new_index_tuples(ResultRelInfo *info, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM < 160000
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
+#elif PG_VERSION_NUM < 190000
+	return ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(info, estate, 0, slot, NIL, NULL);
 #endif
 }
 

@@ -96,6 +96,7 @@ make_writer(LsHeapWriter *writer, int nkey)
 	writer->rel = rel;
 	writer->context = context;
 	writer->nkey = nkey;
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
 	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(rel, nkey) : InvalidOid;
 	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
@@ -221,15 +222,6 @@ give(LsHeapWriter *writer, Oid table)
 
 /* ---------- opening and closing ---------- */
 
-/* open_kept_indices opens the indexes that were open before. */
-static void
-open_kept_indices(LsHeapWriter *writer)
-{
-	for (int i = 0; i < writer->nindices; i++)
-		writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
-	writer->info->ri_NumIndices = writer->nindices;
-}
-
 /*
  * note_indices notes the indexes that were opened, to open them again.  Of other access
  * methods than btree nothing is kept, as they may keep relations themselves.
@@ -266,7 +258,9 @@ open_indices(LsHeapWriter *writer)
 	writer->indices_open = true;
 	if (writer->indices)
 	{
-		open_kept_indices(writer);
+		for (int i = 0; i < writer->nindices; i++)
+			writer->info->ri_IndexRelationDescs[i] = index_open(writer->indices[i], RowExclusiveLock);
+		writer->info->ri_NumIndices = writer->nindices;
 		return;
 	}
 	writer->index_context = AllocSetContextCreate(writer->estate->es_query_cxt,
@@ -295,6 +289,7 @@ ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey)
 	if (!take(writer, nkey))
 		make_writer(writer, nkey);
 	writer->changes = before;
+	writer->nowait = false;
 	writer->info->ri_RelationDesc = writer->rel;
 	writer->estate->es_snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : NULL;
 }
@@ -331,6 +326,7 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	Oid			table = RelationGetRelid(writer->rel);
 
 	clear_slots(writer);
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
 	if (writer->index)
 		index_close(writer->index, RowExclusiveLock);
 	ExecCloseResultRelations(estate);
@@ -422,15 +418,24 @@ ls_heap_writer_release(LsHeapWriter *writer)
 	writer->holds = false;
 }
 
+/* ls_heap_writer_run has a function write, with the indexes open. */
+void
+ls_heap_writer_run(LsHeapWriter *writer, void (*function) (LsHeapWriter *writer, void *arg), void *arg)
+{
+	Write		write;
+
+	open_indices(writer);
+	begin_write(writer, &write);
+	function(writer, arg);
+	end_write(writer, &write);
+}
+
 /* ---------- finding ---------- */
 
 /* The page of the row found has not been looked at: it is not pruned */
 #define UNKNOWN_ROOM	((Size) -1)
 
-/*
- * fill_keys gives the key in search to the scan keys.  At first it opens the primary
- * key's index and makes them, in memory that lasts as long as they do.
- */
+/* fill_keys gives the key in search to the scan keys, which it makes at first. */
 static void
 fill_keys(LsHeapWriter *writer)
 {
@@ -439,44 +444,20 @@ fill_keys(LsHeapWriter *writer)
 	if (writer->nkeys == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-		int			n = IndexRelationGetNumberOfKeyAttributes(writer->index);
 
-		for (int i = 0; i < n; i++)
-			ls_table_scan_key(&writer->keys[i], writer->index, i, BTEqualStrategyNumber, i + 1);
-		writer->nkeys = n;
+		writer->nkeys = ls_table_scan_keys(writer->keys, writer->index);
 		MemoryContextSwitchTo(old);
 	}
 	for (int i = 0; i < writer->nkeys; i++)
 		writer->keys[i].sk_argument = writer->search->tts_values[i];
 }
 
-/*
- * fetch_from_heap copies the newest version of the row at an index entry's place into
- * found, as heapam_index_fetch_tuple() does, but leaves it to replace() to prune the
- * page.  What is in the page may be moved then, hence the copy.
- */
+/* fetch_from_heap copies the newest version of the row at an index entry's place into found. */
 static bool
 fetch_from_heap(LsHeapWriter *writer, Snapshot snapshot, ItemPointer place, bool *all_dead)
 {
-	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) writer->found;
-	HeapTuple	tuple = &slot->base.tupdata;
-	Buffer		buffer = ReadBuffer(writer->rel, ItemPointerGetBlockNumber(place));
-	bool		found;
-
-	ExecClearTuple(writer->found);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(place, writer->rel, buffer, snapshot, tuple, all_dead, true);
-	writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	if (found)
-	{
-		tuple->t_self = *place;
-		writer->found->tts_tableOid = RelationGetRelid(writer->rel);
-		ExecStoreBufferHeapTuple(tuple, writer->found, buffer);
-		ExecMaterializeSlot(writer->found);
-	}
-	ReleaseBuffer(buffer);
-	return found;
+	return ls_table_scan_fetch(&writer->page, writer->rel, snapshot, place, all_dead, writer->found,
+							   &writer->room);
 }
 
 /* fetch copies the newest version of the row that is looked for into found. */
@@ -505,19 +486,15 @@ fetch(LsHeapWriter *writer, IndexScanDesc scan)
 	return false;
 }
 
-/*
- * look_up puts the newest version of the row with the key in search into found.  Each
- * round waits for a transaction that has inserted, changed or deleted the row.
- */
+/* descend scans the index for look_up(), and again after each wait. */
 static bool
-look_up(LsHeapWriter *writer)
+descend(LsHeapWriter *writer, bool nowait)
 {
 	SnapshotData snapshot;
 	IndexScanDesc scan;
 	TransactionId other;
 	bool		found;
 
-	fill_keys(writer);
 	InitDirtySnapshot(snapshot);
 	scan = ls_index_beginscan(writer->rel, writer->index, &snapshot, writer->nkeys);
 	for (;;)
@@ -526,18 +503,56 @@ look_up(LsHeapWriter *writer)
 		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 		found = fetch(writer, scan);
 		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		if (!found || !TransactionIdIsValid(other))
+		writer->busy = found && TransactionIdIsValid(other);
+		if (!writer->busy || nowait)
 			break;
 		XactLockTableWait(other, NULL, NULL, XLTW_None);
 	}
+	if (found && writer->heap && writer->nkeys == 1)
+		ls_table_scan_remember(&writer->leaf, scan);
 	index_endscan(scan);
 	return found;
 }
 
 /*
+ * look_up_near looks on the leaf page of the index where the last row was found.  False
+ * where that does not tell of the row, or there is something to wait for.
+ */
+static bool
+look_up_near(LsHeapWriter *writer)
+{
+	ItemPointerData places[LS_TABLE_SCAN_PLACES];
+	SnapshotData snapshot;
+	Buffer		leaf;
+	int			n = ls_table_scan_look_near(&writer->leaf, writer->index,
+											writer->keys[0].sk_argument, places, &leaf);
+	bool		found = false;
+	bool		all_dead = false;
+
+	if (n == 0)
+		return false;
+	InitDirtySnapshot(snapshot);
+	for (int i = 0; i < n && !found && !all_dead; i++)
+		found = fetch_from_heap(writer, &snapshot, &places[i], &all_dead);
+	ReleaseBuffer(leaf);
+	return found && !TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
+}
+
+/*
+ * look_up puts the newest version of the row with the key in search into found.  It waits for
+ * a transaction that has changed the row, unless nowait: then there may be another version.
+ */
+static bool
+look_up(LsHeapWriter *writer, bool nowait)
+{
+	fill_keys(writer);
+	writer->busy = false;
+	return look_up_near(writer) || descend(writer, nowait);
+}
+
+/*
  * lock_found locks the row in found, of which no running transaction has a version.
- * False where another transaction has been faster, and the newest version has to be
- * looked for again.
+ * False where another transaction has been faster: it has to be looked for again.
  */
 static bool
 lock_found(LsHeapWriter *writer)
@@ -561,9 +576,7 @@ lock_found(LsHeapWriter *writer)
  * ls_heap_writer_find locks the row with the key in search, where there is one, and
  * puts its newest version into found.  It waits for a transaction that holds the row.
  *
- * RelationFindReplTupleByIndex() would be the same, but it compares all the columns
- * of a row unless the index is the table's replica identity (16), or the caller asks
- * for the key only (19).
+ * RelationFindReplTupleByIndex() may compare all the columns of a row.
  */
 bool
 ls_heap_writer_find(LsHeapWriter *writer)
@@ -574,7 +587,7 @@ ls_heap_writer_find(LsHeapWriter *writer)
 	if (writer->runs_code)
 		ls_user_switch_to_owner(writer->rel->rd_rel->relowner, &saved);
 	do
-		found = look_up(writer);
+		found = look_up(writer, false);
 	while (found && !lock_found(writer));
 	if (writer->runs_code)
 		ls_user_restore(&saved);
@@ -584,7 +597,8 @@ ls_heap_writer_find(LsHeapWriter *writer)
 /*
  * ls_heap_writer_read puts the newest version of the row with the key in search into
  * found without locking the row.  It waits for a transaction that has changed the row,
- * not for one that has locked it.  Only a plain row is read so.
+ * not for one that has locked it; with nowait it is busy then.  Only a plain row is read
+ * so.
  *
  * Until the row is replaced a snapshot has to be active: it keeps other sessions from
  * pruning the version that was read, whose place might then be that of another row.
@@ -593,25 +607,7 @@ bool
 ls_heap_writer_read(LsHeapWriter *writer)
 {
 	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	return look_up(writer);
-}
-
-/*
- * ls_heap_writer_read_at does the same with a row that the active snapshot has seen at a
- * place.  False where it is no longer there, or another transaction is changing it.
- */
-bool
-ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place)
-{
-	ItemPointerData at = *place;
-	SnapshotData snapshot;
-	bool		all_dead;
-
-	Assert(writer->plain && ActiveSnapshotSet() && !IsolationUsesXactSnapshot());
-	InitDirtySnapshot(snapshot);
-	return fetch_from_heap(writer, &snapshot, &at, &all_dead) &&
-		ItemPointerEquals(&at, place) &&
-		!TransactionIdIsValid(snapshot.xmin) && !TransactionIdIsValid(snapshot.xmax);
+	return look_up(writer, writer->nowait) && !writer->busy;
 }
 
 /*
@@ -836,7 +832,7 @@ replace(LsHeapWriter *writer)
 		ExecConstraints(writer->info, writer->written, writer->estate);
 	make_room(writer);
 	result = ls_table_tuple_update(rel, &writer->found->tts_tid, writer->written,
-								   writer->estate->es_output_cid, &updated);
+								   writer->estate->es_output_cid, !writer->nowait, &updated);
 	if (result == TM_Ok && ls_has_updated_indexes(updated))
 	{
 		open_indices(writer);
@@ -852,12 +848,17 @@ replace(LsHeapWriter *writer)
 /*
  * ls_heap_writer_replace replaces the row that ls_heap_writer_read has read.  False
  * where another transaction has changed or deleted it since: nothing was written then.
+ * With nowait it is busy, too, where one has locked it.
  */
 bool
 ls_heap_writer_replace(LsHeapWriter *writer)
 {
+	TM_Result	result;
+
 	Assert(writer->plain && ActiveSnapshotSet());
-	return replace(writer) == TM_Ok;
+	result = replace(writer);
+	writer->busy = result == TM_BeingModified;
+	return result == TM_Ok;
 }
 
 /* ls_heap_writer_update replaces the row found, which is locked, by the one in written. */

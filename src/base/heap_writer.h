@@ -17,6 +17,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/table_scan.h"
+
 /* Columns of the key by which rows are found, at most */
 #define LS_HEAP_WRITER_KEYS 3
 
@@ -43,8 +45,12 @@ typedef struct LsHeapWriter
 	Relation	index;			/* the same, open since a row was looked for; or NULL */
 	ScanKeyData keys[LS_HEAP_WRITER_KEYS];	/* to find rows by it; made ... */
 	int			nkeys;			/* ... with it, 0 until then */
+	LsRecentPage leaf;			/* of the index, where a row was found, while the table is open */
+	LsRecentPage page;			/* of the table, likewise */
 	EState	   *estate;
 	ResultRelInfo *info;
+	bool		nowait;			/* what is read without a lock is not waited for; ... */
+	bool		busy;			/* ... another transaction has it, so it was not read or replaced */
 	Size		room;			/* that the page of the row found had for more */
 	TupleTableSlot *search;		/* columns of the key, to look for; NULL, */
 	TupleTableSlot *found;		/* as is this, where rows are only inserted */
@@ -56,9 +62,10 @@ extern void ls_heap_writer_open(LsHeapWriter *writer, Oid relid, int nkey);
 extern void ls_heap_writer_hold(LsHeapWriter *writer);
 extern void ls_heap_writer_release(LsHeapWriter *writer);
 extern void ls_heap_writer_close(LsHeapWriter *writer);
+extern void ls_heap_writer_run(LsHeapWriter *writer,
+							   void (*function) (LsHeapWriter *writer, void *arg), void *arg);
 extern bool ls_heap_writer_find(LsHeapWriter *writer);
 extern bool ls_heap_writer_read(LsHeapWriter *writer);
-extern bool ls_heap_writer_read_at(LsHeapWriter *writer, ItemPointer place);
 extern bool ls_heap_writer_find_seen(LsHeapWriter *writer);
 extern bool ls_heap_writer_find_free(LsHeapWriter *writer, bool *exists);
 extern bool ls_heap_writer_lock(LsHeapWriter *writer, ItemPointer place);

@@ -22,12 +22,14 @@
 #include "base/key.h"
 
 #include "access/detoast.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -69,6 +71,78 @@ is_plain(Oid type)
 	return get_typtype(type) == TYPTYPE_ENUM;
 }
 
+/* How values of a type are compared: by its default operator classes */
+typedef struct TypeOrder
+{
+	Oid			type;
+	Oid			eq_operator;
+	Oid			lt_operator;
+	Oid			cmp;
+	Oid			hash;
+	Oid			btree_family;
+} TypeOrder;
+
+/*
+ * those of the types that most keys have, which initdb has made: the type cache of a
+ * new session reads four catalogs for them
+ */
+static const TypeOrder known_orders[] = {
+	{INT4OID, 96, 97, F_BTINT4CMP, F_HASHINT4, INTEGER_BTREE_FAM_OID},
+	{INT8OID, 410, 412, F_BTINT8CMP, F_HASHINT8, INTEGER_BTREE_FAM_OID},
+	{TEXTOID, 98, 664, F_BTTEXTCMP, F_HASHTEXT, TEXT_BTREE_FAM_OID},
+	{UUIDOID, 2972, 2974, F_UUID_CMP, F_UUID_HASH, 2968},
+};
+
+/* known_order finds a type among these; NULL: it is none of them. */
+static const TypeOrder *
+known_order(Oid type)
+{
+	for (size_t i = 0; i < lengthof(known_orders); i++)
+		if (known_orders[i].type == type)
+			return &known_orders[i];
+	return NULL;
+}
+
+/* find_order finds how values of a base type are compared, by the type cache. */
+static void
+find_order(Oid type, TypeOrder *order)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+											  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
+											  TYPECACHE_BTREE_OPFAMILY);
+
+	order->type = type;
+	order->eq_operator = entry->eq_opr;
+	order->lt_operator = entry->lt_opr;
+	order->cmp = entry->cmp_proc;
+	order->hash = entry->hash_proc;
+	order->btree_family = entry->btree_opf;
+}
+
+/* order_of gives how values of a base type are compared. */
+static TypeOrder
+order_of(Oid type)
+{
+	const TypeOrder *known = known_order(type);
+	TypeOrder	order;
+
+#ifndef USE_ASSERT_CHECKING
+	if (known)
+		return *known;
+#endif
+	find_order(type, &order);
+	Assert(known == NULL || memcmp(known, &order, sizeof(TypeOrder)) == 0);
+	(void) known;
+	return order;
+}
+
+/* ls_key_equality gives the operator by which values of a base type are equal. */
+Oid
+ls_key_equality(Oid type)
+{
+	return order_of(type).eq_operator;
+}
+
 /* inspect_text looks at what reading and writing a type's text may run. */
 static void
 inspect_text(Oid type, LsKeyType *key)
@@ -94,6 +168,8 @@ inspect_text(Oid type, LsKeyType *key)
 		inspect_text(get_element_type(type), key);
 		return;
 	}
+	if (known_order(type))
+		return;					/* plain, and its functions are in C */
 	getTypeInputInfo(type, &input, &ioparam);
 	getTypeOutputInfo(type, &output, &varlena);
 	if (!ls_trust_function_builtin(input) || !ls_trust_function_builtin(output))
@@ -126,6 +202,8 @@ compares_in_c(Oid type)
 	bool		in_c = true;
 
 	type = getBaseType(type);
+	if (known_order(type))
+		return true;
 	entry = lookup_type_cache(type, TYPECACHE_EQ_OPR | TYPECACHE_CMP_PROC |
 							  TYPECACHE_HASH_PROC);
 	if ((OidIsValid(entry->eq_opr) && !ls_trust_function_builtin(get_opcode(entry->eq_opr))) ||
@@ -162,7 +240,7 @@ ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model, LsKeyTyp
 				collation;
 	int32		typmod;
 	Oid			base;
-	TypeCacheEntry *entry;
+	TypeOrder	order;
 	Oid			function;
 	bool		varlena;
 
@@ -175,30 +253,26 @@ ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model, LsKeyTyp
 						model),
 				 errhint("Undo what was done to them, or drop the model.")));
 	base = getBaseType(type);
-	entry = lookup_type_cache(base, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
-							  TYPECACHE_CMP_PROC | TYPECACHE_HASH_PROC |
-							  TYPECACHE_BTREE_OPFAMILY);
-	if (!OidIsValid(entry->cmp_proc) || !OidIsValid(entry->hash_proc))
+	order = order_of(base);
+	if (!OidIsValid(order.cmp) || !OidIsValid(order.hash))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("type %s has no default btree and hash operator classes",
 						format_type_be(base))));
 	memset(key, 0, sizeof(LsKeyType));
 	key->type = base;
-	key->collation = OidIsValid(collation) ? collation : entry->typcollation;
-	key->typlen = entry->typlen;
-	key->typbyval = entry->typbyval;
-	key->typalign = entry->typalign;
-	key->eq_operator = entry->eq_opr;
-	key->lt_operator = entry->lt_opr;
-	key->opfamily = entry->btree_opf;
+	key->collation = OidIsValid(collation) ? collation : get_typcollation(base);
+	get_typlenbyvalalign(base, &key->typlen, &key->typbyval, &key->typalign);
+	key->eq_operator = order.eq_operator;
+	key->lt_operator = order.lt_operator;
+	key->opfamily = order.btree_family;
 	key->owner = owner;
 	key->model = pstrdup(model);
 	key->foreign_order = !compares_in_c(base);
 	inspect_text(base, key);
 	key->text_factor = text_factor(base, key);
-	fmgr_info_cxt(entry->cmp_proc, &key->cmp, CurrentMemoryContext);
-	fmgr_info_cxt(entry->hash_proc, &key->hash, CurrentMemoryContext);
+	fmgr_info_cxt(order.cmp, &key->cmp, CurrentMemoryContext);
+	fmgr_info_cxt(order.hash, &key->hash, CurrentMemoryContext);
 	getTypeInputInfo(base, &function, &key->ioparam);
 	fmgr_info_cxt(function, &key->input, CurrentMemoryContext);
 	getTypeOutputInfo(base, &function, &varlena);

@@ -52,6 +52,7 @@ typedef struct LsKeyType
 
 extern void ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model,
 						LsKeyType *key);
+extern Oid	ls_key_equality(Oid type);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
 extern int	ls_key_order(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);

@@ -123,6 +123,23 @@ ls_relation_parents(Oid relation)
 }
 
 /*
+ * may_have_parts tells whether a table has, or had, partitions or children.
+ */
+static bool
+may_have_parts(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	bool		may = true;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_class) GETSTRUCT(tuple))->relhassubclass;
+		ReleaseSysCache(tuple);
+	}
+	return may;
+}
+
+/*
  * ls_relation_tree gives a table with its partitions and children, the table first.
  * find_all_inheritors() wants them locked: it fails on one that is dropped
  * meanwhile.
@@ -130,9 +147,12 @@ ls_relation_parents(Oid relation)
 List *
 ls_relation_tree(Oid relation)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
 	List	   *tree = list_make1_oid(relation);
+	Relation	inherits;
 
+	if (!may_have_parts(relation))
+		return tree;
+	inherits = table_open(InheritsRelationId, AccessShareLock);
 	for (int i = 0; i < list_length(tree); i++)
 		tree = list_concat_unique_oid(tree, children_of(inherits, list_nth_oid(tree, i)));
 	table_close(inherits, AccessShareLock);
@@ -254,8 +274,37 @@ ls_relation_has_pages(Oid table)
 }
 
 /*
- * ls_relation_has_index tells whether a table has an index: a dump creates it after
- * the rows.  It does not wait for a lock: it is asked of all models, and a table that
+ * ls_relation_index_not_null gives the column of which an index (a row of pg_index) has
+ * all rows where it is not null, and no others; InvalidAttrNumber: it has all rows, or
+ * those that another predicate says.
+ */
+AttrNumber
+ls_relation_index_not_null(HeapTuple index)
+{
+	bool		isnull;
+	Datum		stored = SysCacheGetAttr(INDEXRELID, index, Anum_pg_index_indpred, &isnull);
+	Node	   *predicate = isnull ? NULL : stringToNode(TextDatumGetCString(stored));
+	NullTest   *test = predicate && IsA(predicate, NullTest) ? (NullTest *) predicate : NULL;
+
+	return test && test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) ?
+		((Var *) test->arg)->varattno : InvalidAttrNumber;
+}
+
+/* has_all_rows tells whether an index is not a partial one. */
+static bool
+has_all_rows(Oid index)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool		all = HeapTupleIsValid(tuple) && heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return all;
+}
+
+/*
+ * ls_relation_has_index tells whether a table has an index of all rows: a dump creates it
+ * after the rows.  It does not wait for a lock: it is asked of all models, and a table that
  * its owner has locked exclusively must not make other sessions wait.
  */
 bool
@@ -263,14 +312,19 @@ ls_relation_has_index(Oid table)
 {
 	Relation	rel;
 	bool		locked;
-	bool		any;
+	bool		any = false;
+	List	   *indexes;
+	ListCell   *lc;
 
 	if (get_rel_relkind(table) != RELKIND_RELATION)
 		return false;
 	rel = ls_relation_open(table, &locked);
 	if (rel == NULL)
 		return false;
-	any = RelationGetIndexList(rel) != NIL;
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+		any |= has_all_rows(lfirst_oid(lc));
+	list_free(indexes);
 	ls_relation_close(rel, locked);
 	return any;
 }
@@ -346,7 +400,10 @@ ls_relation_estimate_rows(Oid relation)
 
 /* ---------- code that runs when rows are written ---------- */
 
-/* has_expressions tells whether an index of a table has expressions or a predicate. */
+/*
+ * has_expressions tells whether an index of a table has expressions, or a predicate that
+ * may call a function.
+ */
 static bool
 has_expressions(Relation rel)
 {
@@ -361,7 +418,8 @@ has_expressions(Relation rel)
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		found |= !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
-			!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+			(!heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+			 ls_relation_index_not_null(tuple) == InvalidAttrNumber);
 		ReleaseSysCache(tuple);
 	}
 	list_free(indexes);

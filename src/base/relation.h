@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "access/attnum.h"
+#include "access/htup.h"
 #include "catalog/pg_depend.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
@@ -26,6 +28,7 @@ extern Oid	ls_relation_owner(Oid relid);
 extern bool ls_relation_has_pages(Oid table);
 extern double ls_relation_estimate_rows(Oid relation);
 extern bool ls_relation_has_index(Oid table);
+extern AttrNumber ls_relation_index_not_null(HeapTuple index);
 extern char *ls_relation_qualified_name(Oid relid);
 
 extern bool ls_relation_queues_triggers(Relation rel);

@@ -16,14 +16,14 @@
  */
 #include "base/table_scan.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
+#include "access/nbtree.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_opclass.h"
-#include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/error.h"
@@ -46,6 +47,7 @@ typedef struct Wanted
 	AttrNumber	first;
 	int			ncolumns;
 	bool		key;			/* one row for each value, and no further columns */
+	bool		values;			/* the rows where the column is not null, and no others */
 } Wanted;
 
 /*
@@ -60,7 +62,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	oidvector  *collations;
 	oidvector  *classes;
 	int2vector *options;
-	Oid			standard = GetDefaultOpClass(att->atttypid, BTREE_AM_OID);
+	/* unlike the default class of operators, its family is kept */
+	Oid			family = lookup_type_cache(att->atttypid, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	bool		isnull;
 
 	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
@@ -70,8 +73,8 @@ sorts_by(const Wanted *wanted, HeapTuple tuple, int i)
 	options = (int2vector *) DatumGetPointer(SysCacheGetAttr(INDEXRELID, tuple,
 															 Anum_pg_index_indoption, &isnull));
 	return form->indkey.values[i] == wanted->first + i && options->values[i] == 0 &&
-		collations->values[i] == att->attcollation && OidIsValid(standard) &&
-		get_opclass_family(classes->values[i]) == get_opclass_family(standard);
+		collations->values[i] == att->attcollation && OidIsValid(family) &&
+		get_opclass_family(classes->values[i]) == family;
 }
 
 static bool
@@ -99,7 +102,8 @@ fits(const Wanted *wanted, Oid index, bool *valid)
 	form = (Form_pg_index) GETSTRUCT(tuple);
 	*valid = form->indisvalid;
 	result = form->indnkeyatts >= wanted->ncolumns && is_btree(index) &&
-		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		(wanted->values ? ls_relation_index_not_null(tuple) == wanted->first :
+		 heap_attisnull(tuple, Anum_pg_index_indpred, NULL));
 	if (wanted->key)
 		result = result && form->indnkeyatts == wanted->ncolumns && form->indisunique &&
 			form->indimmediate;
@@ -226,22 +230,26 @@ static Oid
 column_index(Relation rel, AttrNumber column)
 {
 	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Oid			primary = column == 1 ? ls_primary_key_index(rel) : InvalidOid;
 	Oid			invalid;
-	Oid			found = find(&wanted, &invalid);
+	Oid			found;
 
+	if (is_key(primary, 1))
+		return primary;
+	found = find(&wanted, &invalid);
 	if (!OidIsValid(found))
 		refuse(&wanted, invalid);
 	return found;
 }
 
 /*
- * ls_table_scan_column_index finds an index that sorts by a column; InvalidOid: there is
- * none.
+ * ls_table_scan_value_index finds an index of the rows in which a column is not null,
+ * which sorts by it; InvalidOid: there is none.
  */
 Oid
-ls_table_scan_column_index(Relation rel, AttrNumber column)
+ls_table_scan_value_index(Relation rel, AttrNumber column)
 {
-	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1};
+	Wanted		wanted = {.rel = rel, .first = column, .ncolumns = 1, .values = true};
 	Oid			invalid;
 
 	return find(&wanted, &invalid);
@@ -357,6 +365,17 @@ ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber strategy,
 						   get_opcode(operator), (Datum) 0);
 }
 
+/* ls_table_scan_keys makes those that find a row by all columns of an index, and counts them. */
+int
+ls_table_scan_keys(ScanKey keys, Relation index)
+{
+	int			n = IndexRelationGetNumberOfKeyAttributes(index);
+
+	for (int i = 0; i < n; i++)
+		ls_table_scan_key(&keys[i], index, i, BTEqualStrategyNumber, i + 1);
+	return n;
+}
+
 /* ls_table_scan_add adds a condition on a column of the table, which the index has. */
 void
 ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy, Datum value)
@@ -439,4 +458,171 @@ ls_table_scan_close(LsTableScan *scan, LOCKMODE mode)
 	table_close(scan->rel, mode);
 	pfree(scan->values);
 	pfree(scan->nulls);
+}
+
+/* ---------- newest versions ---------- */
+
+/* read_recent pins a page, which is mostly in the buffer where it was seen last. */
+static Buffer
+read_recent(LsRecentPage *page, Relation rel)
+{
+	if (!BufferIsValid(page->buffer) || !ls_read_recent_buffer(rel, page->block, page->buffer))
+		page->buffer = ReadBuffer(rel, page->block);
+	return page->buffer;
+}
+
+/*
+ * ls_table_scan_fetch copies the newest version of the row at an index entry's place, as
+ * heapam_index_fetch_tuple() does, but without pruning the page.  What is in the page may
+ * be moved later, hence the copy.  Gives the room on the page, too.
+ */
+bool
+ls_table_scan_fetch(LsRecentPage *page, Relation rel, Snapshot snapshot, ItemPointer place,
+					bool *all_dead, TupleTableSlot *slot, Size *room)
+{
+	HeapTuple	tuple = &((BufferHeapTupleTableSlot *) slot)->base.tupdata;
+	BlockNumber block = ItemPointerGetBlockNumber(place);
+	Buffer		buffer;
+	bool		found;
+
+	if (page->block != block)
+		*page = (LsRecentPage) {block, InvalidBuffer};
+	buffer = read_recent(page, rel);
+	ExecClearTuple(slot);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(place, rel, buffer, snapshot, tuple, all_dead, true);
+	*room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
+	{
+		tuple->t_self = *place;
+		slot->tts_tableOid = RelationGetRelid(rel);
+		ExecStoreBufferHeapTuple(tuple, slot, buffer);
+		ExecMaterializeSlot(slot);
+	}
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+/* ls_table_scan_remember remembers the leaf page on which a scan of a btree stands. */
+void
+ls_table_scan_remember(LsRecentPage *leaf, IndexScanDesc scan)
+{
+	BTScanPos	position = &((BTScanOpaque) scan->opaque)->currPos;
+
+	*leaf = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
+	if (BTScanPosIsPinned(*position))
+		*leaf = (LsRecentPage) {position->currPage, position->buf};
+}
+
+/*
+ * compare compares an entry of a leaf page, or its high key, with a key: < 0 where it is
+ * less.  False where it has none.
+ */
+static bool
+compare(Relation index, Page page, OffsetNumber offset, Datum key, int32 *result)
+{
+	IndexTuple	entry = (IndexTuple) PageGetItem(page, PageGetItemId(page, offset));
+	bool		isnull = BTreeTupleIsPivot(entry) && BTreeTupleGetNAtts(entry, index) < 1;
+	Datum		value = isnull ? (Datum) 0 : index_getattr(entry, 1, RelationGetDescr(index), &isnull);
+
+	if (!isnull)
+		*result = DatumGetInt32(FunctionCall2Coll(index_getprocinfo(index, 1, BTORDER_PROC),
+												  index->rd_indcollation[0], value, key));
+	return !isnull;
+}
+
+/* lower_bound gives the first entry that is not less than a key; InvalidOffsetNumber: not known. */
+static OffsetNumber
+lower_bound(Relation index, Page page, Datum key)
+{
+	OffsetNumber low = P_FIRSTDATAKEY(BTPageGetOpaque(page));
+	OffsetNumber high = OffsetNumberNext(PageGetMaxOffsetNumber(page));
+	int32		result;
+
+	while (low < high)
+	{
+		OffsetNumber middle = low + (high - low) / 2;
+
+		if (!compare(index, page, middle, key, &result))
+			return InvalidOffsetNumber;
+		if (result < 0)
+			low = OffsetNumberNext(middle);
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* add_places adds the places of rows in an entry.  False where they are too many. */
+static bool
+add_places(IndexTuple entry, ItemPointer places, int *n)
+{
+	int			more = BTreeTupleIsPosting(entry) ? BTreeTupleGetNPosting(entry) : 1;
+
+	if (*n + more > LS_TABLE_SCAN_PLACES)
+		return false;
+	memcpy(&places[*n], BTreeTupleIsPosting(entry) ? BTreeTupleGetPosting(entry) : &entry->t_tid,
+		   sizeof(ItemPointerData) * more);
+	*n += more;
+	return true;
+}
+
+/*
+ * look_on_page gives the places of a key's rows.  0: there are none, or too many, or the
+ * page is not known to be the only one for the key.  It is if it has entries both less and
+ * greater than the key, or its high key is greater; whatever it was before.
+ */
+static int
+look_on_page(Relation index, Page page, Datum key, ItemPointer places)
+{
+	BTPageOpaque opaque = BTPageGetOpaque(page);
+	OffsetNumber last = PageGetMaxOffsetNumber(page);
+	OffsetNumber offset;
+	int32		result = 0;
+	int			n = 0;
+
+	if (!P_ISLEAF(opaque) || P_IGNORE(opaque))
+		return 0;
+	offset = lower_bound(index, page, key);
+	if (offset <= P_FIRSTDATAKEY(opaque))
+		return 0;
+	for (; offset <= last; offset = OffsetNumberNext(offset))
+	{
+		ItemId		item = PageGetItemId(page, offset);
+
+		if (!compare(index, page, offset, key, &result))
+			return 0;
+		if (result > 0)
+			return n;
+		if (!ItemIdIsDead(item) && !add_places((IndexTuple) PageGetItem(page, item), places, &n))
+			return 0;
+	}
+	if (P_RIGHTMOST(opaque) || (compare(index, page, P_HIKEY, key, &result) && result > 0))
+		return n;
+	return 0;
+}
+
+/*
+ * ls_table_scan_look_near looks for the rows of a key on a leaf page of a btree of one
+ * column, and gives the number of their places, if that is known.  Then the page is left pinned: it
+ * keeps VACUUM from giving the places to other rows until they have been looked at.
+ */
+int
+ls_table_scan_look_near(LsRecentPage *leaf, Relation index, Datum key, ItemPointer places,
+						Buffer *pinned)
+{
+	Buffer		buffer;
+	int			n;
+
+	if (!BlockNumberIsValid(leaf->block))
+		return 0;
+	buffer = read_recent(leaf, index);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	n = look_on_page(index, BufferGetPage(buffer), key, places);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (n == 0)
+		ReleaseBuffer(buffer);
+	*pinned = buffer;
+	return n;
 }

@@ -11,10 +11,13 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/relscan.h"
 #include "access/skey.h"
 #include "executor/tuptable.h"
 #include "nodes/lockoptions.h"
+#include "storage/buf.h"
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 
 #include "base/key.h"
 
@@ -38,7 +41,7 @@ typedef struct LsTableScan
 /* the indexes by which rows are found */
 extern Oid	ls_table_scan_key_index(Relation rel, int ncolumns);
 extern Oid	ls_table_scan_key_index_required(Relation rel, int ncolumns);
-extern Oid	ls_table_scan_column_index(Relation rel, AttrNumber column);
+extern Oid	ls_table_scan_value_index(Relation rel, AttrNumber column);
 extern void ls_table_scan_check_index(Oid table, int nkey);
 
 /*
@@ -60,5 +63,26 @@ extern void ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber
 extern bool ls_table_scan_next(LsTableScan *scan);
 extern bool ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode);
 extern void ls_table_scan_close(LsTableScan *scan, LOCKMODE mode);
+
+/*
+ * A page on which a row was found, and the buffer that it was in.  It is not pinned: by
+ * now it may be in another buffer, and have other contents.
+ */
+typedef struct LsRecentPage
+{
+	BlockNumber block;			/* invalid: none */
+	Buffer		buffer;
+} LsRecentPage;
+
+/* Entries of an index for one key, at most, to look at without a scan */
+#define LS_TABLE_SCAN_PLACES	4
+
+extern int	ls_table_scan_keys(ScanKey keys, Relation index);
+extern void ls_table_scan_remember(LsRecentPage *leaf, IndexScanDesc scan);
+extern int	ls_table_scan_look_near(LsRecentPage *leaf, Relation index, Datum key,
+									ItemPointer places, Buffer *pinned);
+extern bool ls_table_scan_fetch(LsRecentPage *page, Relation rel, Snapshot snapshot,
+								ItemPointer place, bool *all_dead, TupleTableSlot *slot,
+								Size *room);
 
 #endif							/* LEADSCORE_TABLE_SCAN_H */

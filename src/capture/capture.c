@@ -54,6 +54,7 @@
 #include "capture/table_cache.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
+#include "counting/suspension.h"
 #include "definitions/model_change.h"
 #include "definitions/restore_state.h"
 #include "rules/model_compile.h"
@@ -160,6 +161,7 @@ ls_capture_begin(Relation rel, bool replica)
 		LsCapturedModel *model = &capture->models[i];
 
 		model->reads = false;
+		model->out_of_step = table->models[i]->out_of_step;
 		model->recompute = table->models[i]->fault ||
 			(table->models[i]->restoring && is_restored(table->models[i]));
 		model->pending = replica || model->recompute || IsolationUsesXactSnapshot();
@@ -181,7 +183,12 @@ ls_capture_end(LsCapture *capture)
 	LsTable    *table = capture->table;
 
 	for (int i = 0; i < table->nmodels; i++)
+	{
+		/* a rule was found to be broken when an event reached it */
+		if (table->models[i]->out_of_step && !capture->models[i].out_of_step)
+			ls_suspension_missed(table->models[i]->name);
 		ls_rule_error_report(table->models[i]);
+	}
 	keep_capture(capture);
 	ls_table_cache_release(table);
 }

@@ -23,6 +23,7 @@ typedef struct LsCapturedModel
 	bool		pending;		/* enqueued: queued source, transaction snapshot, replica */
 	bool		recompute;		/* contacts are recomputed: restore or model fault */
 	bool		reads;			/* a contact is to be recomputed from its events */
+	bool		out_of_step;	/* of the model, when the capture began */
 } LsCapturedModel;
 
 /* The capture of rows of a table; one that has ended is kept with the table's entry */

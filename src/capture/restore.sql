@@ -32,6 +32,7 @@ BEGIN
 		SELECT c.relname FROM pg_catalog.pg_class c
 		 WHERE c.relnamespace OPERATOR(pg_catalog.=) 'leadscore_internal'::pg_catalog.regnamespace
 		   AND c.relkind OPERATOR(pg_catalog.=) 'r'
+		   AND c.relname OPERATOR(pg_catalog.<>) 'top_scores'	-- restored rows begin without
 		 ORDER BY c.relname
 	LOOP
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON leadscore_internal.%I TO pg_database_owner', name);

@@ -168,7 +168,7 @@ acquire(void *arg)
 	Attempt    *attempt = arg;
 
 	attempt->model = concerns(attempt->row, attempt->relation) ?
-		ls_model_acquire(attempt->row->model, NULL) : NULL;
+		ls_model_acquire_lazily(attempt->row->model) : NULL;
 	/* a dump restores indexes last, and until then changes are enqueued */
 	if (attempt->model && attempt->model->enabled && !attempt->model->restoring)
 		check_indexes(attempt->model);
@@ -433,13 +433,14 @@ ls_table_cache_contact(const LsBinding *binding, LsModel *model, TupleTableSlot 
  * binding reads.
  */
 bool
-ls_table_cache_same(const LsBinding *binding, const LsModel *model,
+ls_table_cache_same(const LsBinding *binding, LsModel *model,
 					TupleTableSlot *a, TupleTableSlot *b)
 {
-	Bitmapset  *columns = binding->source ? binding->source->columns :
-		model->contact_columns;
+	Bitmapset  *columns;
 	int			member = -1;
 
+	ls_rule_compile_rest(model);
+	columns = binding->source ? binding->source->columns : model->contact_columns;
 	if (binding->map)
 		return false;
 	while ((member = bms_next_member(columns, member)) >= 0)

@@ -53,7 +53,7 @@ extern TupleTableSlot *ls_table_cache_row(LsBinding *binding, TupleTableSlot *sl
 extern bool ls_table_cache_contact(const LsBinding *binding, LsModel *model,
 								   TupleTableSlot *slot, ExprContext *econtext,
 								   Datum *contact);
-extern bool ls_table_cache_same(const LsBinding *binding, const LsModel *model,
+extern bool ls_table_cache_same(const LsBinding *binding, LsModel *model,
 								TupleTableSlot *a, TupleTableSlot *b);
 
 #endif							/* LEADSCORE_TABLE_CACHE_H */

@@ -16,6 +16,7 @@
  */
 #include "counting/event_reader.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "catalog/pg_operator.h"
@@ -34,6 +35,7 @@
 #include "base/relation.h"
 #include "base/user.h"
 #include "counting/local_rows.h"
+#include "counting/row_cursor.h"
 #include "rules/disclosure.h"
 #include "tables/identity_table.h"
 #include "tables/purged_table.h"
@@ -47,11 +49,8 @@ typedef struct Stream
 	int			what;
 	LsSource   *source;			/* of events */
 	char	   *hidden;			/* its name, if hidden from the caller */
-	Portal		portal;
-	SPITupleTable *table;
-	uint64		rows;
-	uint64		at;
-	TupleTableSlot *slot;
+	LsRowCursor *cursor;
+	TupleTableSlot *slot;		/* the current row */
 	Datum		key;			/* of the row in slot */
 	bool		key_is_copy;
 	bool		known;			/* the contact is spec.contact or in the last column */
@@ -330,6 +329,19 @@ append_others(StringInfo sql, LsReader *reader, const TableQuery *query)
 }
 
 /*
+ * wants_order tells whether it pays to sort the events of a contact: a state is the same
+ * in any order, but buckets of which there are many are made one after the other then.
+ */
+static bool
+wants_order(const LsModel *model)
+{
+	for (int i = 0; i < model->nrules; i++)
+		if (model->rules[i].bucketed && !model->rules[i].skip)
+			return true;
+	return false;
+}
+
+/*
  * query_all gives the query of the rows of all contacts, in the order of those for
  * which they count.
  */
@@ -356,14 +368,16 @@ query_all(LsReader *reader, const TableQuery *query)
 	}
 	appendStringInfoString(&sql, " USING ");
 	append_operator(&sql, model->key.lt_operator);
-	if (query->time_column)
+	if (query->time_column && wants_order(model))
 		appendStringInfo(&sql, ", t.%s", quote_identifier(query->time_column));
 	return sql.data;
 }
 
 /*
  * open_portal opens the cursor of a query.  The plan for one contact is saved, as it is
- * needed for each row that is updated or deleted.
+ * needed for each row that is updated or deleted.  Rows of a range are better read in
+ * the order of an index than sorted, which the planner finds where it expects that they
+ * are not all wanted.
  */
 static void
 open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
@@ -371,6 +385,7 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 {
 	LsModel    *model = reader->spec.model;
 	bool		one = reader->spec.one;
+	int			nbounds = (reader->spec.after != NULL) + (reader->spec.upto != NULL);
 	SPIPlanPtr	plan = one && kept ? *kept : NULL;
 	Oid			types[2];
 	Datum		bounds[2];
@@ -380,9 +395,9 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 		types[0] = model->visitor_key.type;
 	if (plan == NULL)
 	{
-		plan = SPI_prepare(one ? query_one(model, query) : query_all(reader, query),
-						   one ? 1 : (reader->spec.after != NULL) + (reader->spec.upto != NULL),
-						   types);
+		plan = SPI_prepare_cursor(one ? query_one(model, query) : query_all(reader, query),
+								  one ? 1 : nbounds, types,
+								  one || nbounds == 0 || query->whose != LS_OWN_ROWS ? 0 : CURSOR_OPT_FAST_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare a query of table \"%s\": %s",
 				 get_rel_name(query->relation), SPI_result_code_string(SPI_result));
@@ -392,8 +407,7 @@ open_portal(LsReader *reader, Stream *stream, const TableQuery *query,
 			*kept = plan;
 		}
 	}
-	stream->portal = SPI_cursor_open(NULL, plan, one ? &stream->param : bounds,
-									 NULL, true);
+	stream->cursor = ls_row_cursor_open(plan, one ? &stream->param : bounds, one ? BATCH_OF_ONE : BATCH_OF_ALL);
 }
 
 /* open_stream opens the cursor of a user's table, as the model's owner. */
@@ -445,23 +459,26 @@ open_model_table(LsReader *reader, Stream *stream)
 	append_operator(&range, model->key.lt_operator);
 	range_values(&reader->spec, types, bounds);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
+	if (reader->spec.limit > 0)
+		appendStringInfo(&range, " LIMIT %d", reader->spec.limit);
 	sql = stream->what == LS_READ_PURGED ? ls_purged_query(model, range.data) :
 		psprintf("SELECT * FROM %s t WHERE true%s", ls_relation_qualified_name(model->score_table), range.data);
 	plan = SPI_prepare(sql, n, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a query of the tables of model \"%s\"",
 			 model->name);
-	stream->portal = SPI_cursor_open(NULL, plan, bounds, NULL, true);
+	stream->cursor = ls_row_cursor_open(plan, bounds, BATCH_OF_ALL);
 	ls_user_restore(&saved);
 }
 
 /*
  * fetch reads the next rows of a stream, as the role that may read the table: a cast of
- * the key runs a function of another role.
+ * the key runs a function of another role.  False at the end.
  */
-static void
+static bool
 fetch(const LsReader *reader, Stream *stream)
 {
+	volatile bool any = false;
 	LsUser		saved;
 
 	if (is_model_table(stream))
@@ -470,8 +487,7 @@ fetch(const LsReader *reader, Stream *stream)
 		ls_user_switch_to_compute(reader->spec.model->owner, &saved);
 	PG_TRY();
 	{
-		SPI_cursor_fetch(stream->portal, true,
-						 reader->spec.one ? BATCH_OF_ONE : BATCH_OF_ALL);
+		any = ls_row_cursor_fetch(stream->cursor);
 	}
 	PG_CATCH();
 	{
@@ -479,9 +495,7 @@ fetch(const LsReader *reader, Stream *stream)
 	}
 	PG_END_TRY();
 	ls_user_restore(&saved);
-	stream->table = SPI_tuptable;
-	stream->rows = SPI_processed;
-	stream->at = 0;
+	return any;
 }
 
 /* advance moves a stream to its next row that has a contact. */
@@ -499,24 +513,12 @@ advance(LsReader *reader, Stream *stream)
 	while (isnull)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (stream->table == NULL || stream->at >= stream->rows)
+		if (!ls_row_cursor_has_row(stream->cursor) && !fetch(reader, stream))
 		{
-			if (stream->table)
-			{
-				ExecClearTuple(stream->slot);
-				SPI_freetuptable(stream->table);
-			}
-			fetch(reader, stream);
-			if (stream->rows == 0)
-			{
-				stream->ended = true;
-				return;
-			}
-			if (stream->slot == NULL)
-				stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(stream->table->tupdesc),
-														&TTSOpsHeapTuple);
+			stream->ended = true;
+			return;
 		}
-		ExecStoreHeapTuple(stream->table->vals[stream->at++], stream->slot, false);
+		stream->slot = ls_row_cursor_next(stream->cursor);
 		if (is_model_table(stream) || (stream->known && !reader->spec.one))
 		{
 			stream->key = slot_getattr(stream->slot, stream->known ?
@@ -654,6 +656,8 @@ ls_reader_open(const LsReaderSpec *spec)
 	LsReader   *reader = palloc0(sizeof(LsReader));
 	int			most = 1;
 
+	/* the queries have the columns that rules read */
+	ls_rule_compile_rest(model);
 	reader->spec = *spec;
 	reader->context = context;
 	reader->estate = CreateExecutorState();
@@ -782,7 +786,10 @@ ls_reader_contact(LsReader *reader, ExprContext **econtext)
 	return NULL;
 }
 
-/* ls_reader_score gives the contact's row in score_<model>, if there is one. */
+/*
+ * ls_reader_score gives the contact's row in score_<model>, if there is one, in the
+ * current memory context.
+ */
 HeapTuple
 ls_reader_score(LsReader *reader, TupleDesc *desc)
 {
@@ -792,8 +799,8 @@ ls_reader_score(LsReader *reader, TupleDesc *desc)
 
 		if (stream->what != LS_READ_SCORES || !at_contact(reader, stream))
 			continue;
-		*desc = stream->table->tupdesc;
-		return stream->table->vals[stream->at - 1];
+		*desc = stream->slot->tts_tupleDescriptor;
+		return heap_form_tuple(*desc, stream->slot->tts_values, stream->slot->tts_isnull);
 	}
 	return NULL;
 }
@@ -804,13 +811,7 @@ ls_reader_close(LsReader *reader)
 	MemoryContext caller = CurrentMemoryContext;
 
 	for (int i = 0; i < reader->nstreams; i++)
-	{
-		Stream	   *stream = &reader->streams[i];
-
-		if (stream->slot)
-			ExecDropSingleTupleTableSlot(stream->slot);
-		SPI_cursor_close(stream->portal);
-	}
+		ls_row_cursor_close(reader->streams[i].cursor);
 	/* SPI_finish() switches to the reader's own context, which is deleted below */
 	SPI_finish();
 	MemoryContextSwitchTo(caller);

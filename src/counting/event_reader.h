@@ -31,6 +31,7 @@ typedef struct LsReaderSpec
 	Datum		contact;		/* read if one is set */
 	const Datum *after;			/* only contacts after this one, or NULL */
 	const Datum *upto;			/* only contacts up to this one, or NULL */
+	int			limit;			/* of scores alone: the first ones, 0: all */
 } LsReaderSpec;
 
 typedef struct LsReader LsReader;

@@ -34,10 +34,12 @@
 #include "definitions/locks.h"
 #include "definitions/restore_state.h"
 #include "rules/source_locks.h"
+#include "tables/identity_table.h"
 #include "tables/pending_table.h"
 #include "tables/purged_table.h"
 #include "tables/rule_error.h"
 #include "tables/score_table.h"
+#include "tables/top_scores.h"
 #include "tables/score_writer.h"
 
 #define READ_ALL	(LS_READ_EVENTS | LS_READ_CONTACTS | LS_READ_SCORES | LS_READ_PURGED)
@@ -148,6 +150,8 @@ typedef struct Recount
 	int			nversions;
 	bool		whole;			/* what is read replaces the state */
 	bool		count_all;		/* every contact found is recomputed */
+	bool		asked;			/* the snapshot is asked once for all contacts ... */
+	bool		purged;			/* ... whether there may be purged contributions */
 	LsChunk    *chunk;			/* beside writers: the locked contacts of a chunk; or NULL */
 	bool		within_rows;	/* the chunk ends with a locked row, before the range does */
 	Datum	   *locked;			/* ascending */
@@ -176,6 +180,22 @@ row_then(Recount *pass, Datum contact)
 	return LS_ROW_NONE;
 }
 
+/*
+ * merge_purged adds the purged contributions of a contact.  Where the snapshot of the
+ * batch sees any, a table has pages, and has had them since the first contact.
+ */
+static void
+merge_purged(Recount *pass, Datum contact, LsState *state)
+{
+	LsModel    *model = pass->counting;
+
+	if (!pass->asked)
+		pass->purged = ls_purged_any(model) || ls_identity_has_visitors(model);
+	pass->asked = true;
+	if (pass->purged)
+		ls_purged_merge(model, contact, state);
+}
+
 static LsOutcome
 change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 {
@@ -193,7 +213,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	ls_state_init(&profile);
 	if (pass->whole)
 	{
-		ls_purged_merge(pass->counting, contact, &state);
+		merge_purged(pass, contact, &state);
 		read_contact(pass->counting, reader, contact, now, &state);
 		change.kind = LS_CHANGE_REPLACE;
 		change.data.replace.state = &state;
@@ -205,7 +225,7 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	else
 	{
 		if (pass->versions)
-			ls_purged_merge(pass->counting, contact, &state);
+			merge_purged(pass, contact, &state);
 		slot = ls_reader_contact(reader, &econtext);
 		if (slot)
 			ls_recount_read_profile(batch->model, contact, slot, econtext, &profile);
@@ -615,6 +635,7 @@ rescore(const char *name, const char *cause)
 	(void) ls_pending_clear(model);
 	ls_model_release(model);
 	ls_job_supersede(name);
+	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
 	return pass.batch.done;
 }
 
@@ -664,6 +685,8 @@ refresh_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 	LsScoreRow	row;
 
 	ls_score_table_read_tuple(batch->model, tuple, desc, &row);
+	/* what the contact's row or the future will say is not known without the lock */
+	change.data.refresh.known = !batch->model->stages_read_contact && row.state.nfuture == 0;
 	if (ls_score_writer_would_change(writer, &row))
 		outcome = ls_score_writer_change(writer, &change);
 	if (outcome == LS_SKIPPED)
@@ -706,6 +729,7 @@ ls_recount_refresh(const char *name, const char *cause)
 
 	ls_batch_run(&refresh.batch);
 	ls_model_release(model);
+	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
 	return refresh.batch.changed;
 }
 
@@ -715,18 +739,15 @@ ls_recount_refresh_chunk(LsChunk *chunk)
 {
 	LsModel    *model = ls_model_acquire_to_write(chunk->model);
 	Refresh		refresh;
-	Datum	   *keys;
-	int			n;
 
 	if (model == NULL)
 		return;
 	refresh = refresh_of(model, chunk->cause, chunk);
 	refresh.batch.spec.after = key_of(model, chunk->position);
 	refresh.batch.spec.upto = key_of(model, chunk->last);
-	keys = next_keys(model, &refresh.batch.spec, chunk->limit, "", &n);
-	if (n == chunk->limit)
-		refresh.batch.spec.upto = &keys[n - 1];
-	chunk->ended = n < chunk->limit;
+	refresh.batch.spec.limit = chunk->limit;
+	chunk->ended = true;
 	ls_batch_run(&refresh.batch);
+	chunk->ended &= refresh.batch.done < chunk->limit;
 	ls_model_release(model);
 }

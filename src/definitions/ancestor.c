@@ -128,8 +128,12 @@ row_trigger_fires(Oid relation)
 bool
 ls_ancestors_by_row(Oid root)
 {
+	char		own = get_rel_relkind(root) == RELKIND_RELATION ? row_trigger_fires(root) : 0;
 	ListCell   *lc;
 
+	/* mostly its own trigger tells, and no other table need be looked for */
+	if (own != 0 && own != TRIGGER_FIRES_ALWAYS)
+		return false;
 	if (!written_from_above(root))
 		return false;
 	foreach(lc, ls_relation_tree(root))

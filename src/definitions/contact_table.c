@@ -22,9 +22,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/typcache.h"
 
 #include "base/compat.h"
+#include "base/key.h"
 #include "base/relation.h"
 
 /*
@@ -100,11 +100,11 @@ bool
 ls_contact_table_column_unique(Relation rel, AttrNumber attno)
 {
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(rel), attno - 1);
-	TypeCacheEntry *type = lookup_type_cache(getBaseType(column->atttypid), TYPECACHE_EQ_OPR);
+	Oid			equality = ls_key_equality(getBaseType(column->atttypid));
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(rel))
-		if (is_unique(lfirst_oid(lc), column, type->eq_opr))
+		if (is_unique(lfirst_oid(lc), column, equality))
 			return true;
 	return false;
 }

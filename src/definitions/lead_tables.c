@@ -36,6 +36,8 @@ typedef struct Row
 {
 	HeapTuple	tuple;
 	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
 } Row;
 
 /* a table, with the columns that are never null in a row that is there */
@@ -62,6 +64,35 @@ refuse_table(Oid relid, const char *detail)
 			 errhint("Undo what was done to it by hand.")));
 }
 
+/* rows_of prepares to read rows of a table. */
+static Row
+rows_of(TupleDesc desc)
+{
+	Row			row = {.desc = desc};
+
+	row.values = palloc(sizeof(Datum) * desc->natts);
+	row.nulls = palloc(sizeof(bool) * desc->natts);
+	return row;
+}
+
+/* set_row sets the row that is read. */
+static void
+set_row(Row *row, HeapTuple tuple)
+{
+	row->tuple = tuple;
+	heap_deform_tuple(tuple, row->desc, row->values, row->nulls);
+}
+
+/* row_of prepares to read one row. */
+static Row
+row_of(HeapTuple tuple, TupleDesc desc)
+{
+	Row			row = rows_of(desc);
+
+	set_row(&row, tuple);
+	return row;
+}
+
 /* field reads a column, which must be of the type that it was made with. */
 static Datum
 field(Row *row, int attno, Oid type, bool *isnull)
@@ -75,7 +106,8 @@ field(Row *row, int attno, Oid type, bool *isnull)
 					 psprintf("Column %d, \"%s\", was of type %s.", attno,
 							  NameStr(TupleDescAttr(row->desc, attno - 1)->attname),
 							  format_type_be(type)));
-	return heap_getattr(row->tuple, attno, row->desc, isnull);
+	*isnull = row->nulls[attno - 1];
+	return row->values[attno - 1];
 }
 
 /*
@@ -87,7 +119,7 @@ check_required(Row *row, uint64 required)
 {
 	for (int attno = 1; required >> attno != 0; attno++)
 		if ((required & REQUIRED(attno)) != 0 && attno <= row->desc->natts &&
-			heap_attisnull(row->tuple, attno, row->desc))
+			row->nulls[attno - 1])
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("column \"%s\" of a row of table \"%s.%s\" is null",
@@ -191,6 +223,7 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
+	HeapTuple	tuple;
 	Row			row;
 
 	if (model)
@@ -204,10 +237,11 @@ scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 	}
 	scan = systable_beginscan(rel, InvalidOid, false, snapshot,
 							  model ? 1 : 0, &key);
-	row.desc = RelationGetDescr(rel);
-	while (HeapTupleIsValid(row.tuple = systable_getnext(scan)))
+	row = rows_of(RelationGetDescr(rel));
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CHECK_FOR_INTERRUPTS();
+		set_row(&row, tuple);
 		check_required(&row, table->required);
 		rows = lappend(rows, table->reader(&row));
 	}
@@ -305,48 +339,54 @@ read_source(Row *row)
 	return s;
 }
 
-/* ls_lead_read_rule reads a row of lead_rule, from the table or a trigger. */
+static void
+rule_fields(Row *row, LsRuleRow *rule)
+{
+	rule->rule_id = bigint_field(row, LS_RULE_ID, 0, NULL);
+	rule->model = text_field(row, LS_RULE_MODEL);
+	rule->name = text_field(row, LS_RULE_NAME);
+	rule->category = text_field(row, LS_RULE_CATEGORY);
+	rule->kind = text_field(row, LS_RULE_KIND);
+	rule->source = text_field(row, LS_RULE_SOURCE);
+	rule->event = text_field(row, LS_RULE_EVENT);
+	rule->condition = text_field(row, LS_RULE_CONDITION);
+	rule->points = float_field(row, LS_RULE_POINTS, 0, &rule->points_null);
+	rule->weight = text_field(row, LS_RULE_WEIGHT);
+	rule->award = text_field(row, LS_RULE_AWARD);
+	rule->time_frame = interval_field(row, LS_RULE_TIME_FRAME);
+	rule->at_least = int_field(row, LS_RULE_AT_LEAST, 1, &rule->at_least_null);
+	rule->decay = text_field(row, LS_RULE_DECAY);
+	rule->decay_interval = interval_field(row, LS_RULE_DECAY_INTERVAL);
+	rule->decay_keep = float_field(row, LS_RULE_DECAY_KEEP, 0,
+								   &rule->decay_keep_null);
+	rule->max_points = float_field(row, LS_RULE_MAX_POINTS, INFINITY,
+								   &rule->max_points_null);
+	rule->max_per_period = float_field(row, LS_RULE_MAX_PER_PERIOD, INFINITY,
+									   &rule->max_per_period_null);
+	rule->period = interval_field(row, LS_RULE_PERIOD);
+	rule->idle = interval_field(row, LS_RULE_IDLE);
+	rule->max_gap = interval_field(row, LS_RULE_MAX_GAP);
+	rule->followed_by = text_field(row, LS_RULE_FOLLOWED_BY);
+	rule->followed_condition = text_field(row, LS_RULE_FOLLOWED_CONDITION);
+	rule->followed_source = text_field(row, LS_RULE_FOLLOWED_SOURCE);
+	rule->negated = bool_field(row, LS_RULE_NEGATED, false);
+	rule->disqualifies = bool_field(row, LS_RULE_DISQUALIFIES, false);
+	rule->enabled = bool_field(row, LS_RULE_ENABLED, true);
+	rule->events_from = instant_field(row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
+	rule->events_before = instant_field(row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
+	rule->backfilled_version = bigint_field(row, LS_RULE_BACKFILLED_VERSION, 0,
+											&rule->backfilled_version_null);
+	rule->draft = bool_field(row, LS_RULE_DRAFT, false);
+	rule->backfilling_version = bigint_field(row, LS_RULE_BACKFILLING_VERSION, 0, NULL);
+}
+
+/* ls_lead_read_rule reads a row of lead_rule from a trigger. */
 void
 ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 {
-	Row			row = {tuple, desc};
+	Row			row = row_of(tuple, desc);
 
-	rule->rule_id = bigint_field(&row, LS_RULE_ID, 0, NULL);
-	rule->model = text_field(&row, LS_RULE_MODEL);
-	rule->name = text_field(&row, LS_RULE_NAME);
-	rule->category = text_field(&row, LS_RULE_CATEGORY);
-	rule->kind = text_field(&row, LS_RULE_KIND);
-	rule->source = text_field(&row, LS_RULE_SOURCE);
-	rule->event = text_field(&row, LS_RULE_EVENT);
-	rule->condition = text_field(&row, LS_RULE_CONDITION);
-	rule->points = float_field(&row, LS_RULE_POINTS, 0, &rule->points_null);
-	rule->weight = text_field(&row, LS_RULE_WEIGHT);
-	rule->award = text_field(&row, LS_RULE_AWARD);
-	rule->time_frame = interval_field(&row, LS_RULE_TIME_FRAME);
-	rule->at_least = int_field(&row, LS_RULE_AT_LEAST, 1, &rule->at_least_null);
-	rule->decay = text_field(&row, LS_RULE_DECAY);
-	rule->decay_interval = interval_field(&row, LS_RULE_DECAY_INTERVAL);
-	rule->decay_keep = float_field(&row, LS_RULE_DECAY_KEEP, 0,
-								   &rule->decay_keep_null);
-	rule->max_points = float_field(&row, LS_RULE_MAX_POINTS, INFINITY,
-								   &rule->max_points_null);
-	rule->max_per_period = float_field(&row, LS_RULE_MAX_PER_PERIOD, INFINITY,
-									   &rule->max_per_period_null);
-	rule->period = interval_field(&row, LS_RULE_PERIOD);
-	rule->idle = interval_field(&row, LS_RULE_IDLE);
-	rule->max_gap = interval_field(&row, LS_RULE_MAX_GAP);
-	rule->followed_by = text_field(&row, LS_RULE_FOLLOWED_BY);
-	rule->followed_condition = text_field(&row, LS_RULE_FOLLOWED_CONDITION);
-	rule->followed_source = text_field(&row, LS_RULE_FOLLOWED_SOURCE);
-	rule->negated = bool_field(&row, LS_RULE_NEGATED, false);
-	rule->disqualifies = bool_field(&row, LS_RULE_DISQUALIFIES, false);
-	rule->enabled = bool_field(&row, LS_RULE_ENABLED, true);
-	rule->events_from = instant_field(&row, LS_RULE_EVENTS_FROM, DT_NOBEGIN);
-	rule->events_before = instant_field(&row, LS_RULE_EVENTS_BEFORE, DT_NOEND);
-	rule->backfilled_version = bigint_field(&row, LS_RULE_BACKFILLED_VERSION, 0,
-											&rule->backfilled_version_null);
-	rule->draft = bool_field(&row, LS_RULE_DRAFT, false);
-	rule->backfilling_version = bigint_field(&row, LS_RULE_BACKFILLING_VERSION, 0, NULL);
+	rule_fields(&row, rule);
 }
 
 static void *
@@ -354,7 +394,7 @@ read_rule(Row *row)
 {
 	LsRuleRow  *r = palloc0(sizeof(LsRuleRow));
 
-	ls_lead_read_rule(row->tuple, row->desc, r);
+	rule_fields(row, r);
 	return r;
 }
 
@@ -365,7 +405,7 @@ read_rule_version(Row *row)
 	Datum	   *versions;
 	bool		isnull;
 
-	ls_lead_read_rule(row->tuple, row->desc, &v->rule);
+	rule_fields(row, &v->rule);
 	v->from = instant_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN);
 	v->to = instant_field(row, LS_RULE_VALID_TO, DT_NOEND);
 	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, INT8ARRAYOID, &isnull)),
@@ -461,26 +501,32 @@ list_field(Row *row, int attno)
 	return words;
 }
 
-/* ls_lead_read_action reads a row of lead_action, from the table or a trigger. */
+static void
+action_fields(Row *row, LsActionRow *action)
+{
+	action->action_id = bigint_field(row, 1, 0, NULL);
+	action->model = text_field(row, 2);
+	action->name = text_field(row, 3);
+	action->occasion = text_field(row, 4);
+	action->stage = text_field(row, 5);
+	action->score_level = float_field(row, 6, 0, &action->score_level_null);
+	action->rule = text_field(row, 7);
+	action->causes = list_field(row, 8);
+	action->deliver = text_field(row, 9);
+	action->channel = text_field(row, 10);
+	action->function = text_field(row, 11);
+	action->timeout = interval_field(row, 12);
+	action->max_attempts = int_field(row, 13, 0, NULL);
+	action->enabled = bool_field(row, 14, true);
+}
+
+/* ls_lead_read_action reads a row of lead_action from a trigger. */
 void
 ls_lead_read_action(HeapTuple tuple, TupleDesc desc, LsActionRow *action)
 {
-	Row			row = {tuple, desc};
+	Row			row = row_of(tuple, desc);
 
-	action->action_id = bigint_field(&row, 1, 0, NULL);
-	action->model = text_field(&row, 2);
-	action->name = text_field(&row, 3);
-	action->occasion = text_field(&row, 4);
-	action->stage = text_field(&row, 5);
-	action->score_level = float_field(&row, 6, 0, &action->score_level_null);
-	action->rule = text_field(&row, 7);
-	action->causes = list_field(&row, 8);
-	action->deliver = text_field(&row, 9);
-	action->channel = text_field(&row, 10);
-	action->function = text_field(&row, 11);
-	action->timeout = interval_field(&row, 12);
-	action->max_attempts = int_field(&row, 13, 0, NULL);
-	action->enabled = bool_field(&row, 14, true);
+	action_fields(&row, action);
 }
 
 static void *
@@ -488,7 +534,7 @@ read_action(Row *row)
 {
 	LsActionRow *a = palloc0(sizeof(LsActionRow));
 
-	ls_lead_read_action(row->tuple, row->desc, a);
+	action_fields(row, a);
 	return a;
 }
 
@@ -537,7 +583,7 @@ static const BaseTable *const base_tables[] = {
 void
 ls_lead_check_row(const char *table, HeapTuple tuple, TupleDesc desc)
 {
-	Row			row = {tuple, desc};
+	Row			row = row_of(tuple, desc);
 
 	for (size_t i = 0; i < lengthof(base_tables); i++)
 		if (strcmp(base_tables[i]->name, table) == 0)

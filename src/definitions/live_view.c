@@ -41,7 +41,10 @@ is_shown(const LsModelTables *tables, const char *column)
 	return ls_tables_show_column(column);
 }
 
-/* append_columns lists what the view shows beside the contact. */
+/*
+ * append_columns lists what the view shows beside the contact: a call for each column, by
+ * its number in the score table.
+ */
 static void
 append_columns(StringInfo sql, const LsModelTables *tables)
 {
@@ -50,10 +53,13 @@ append_columns(StringInfo sql, const LsModelTables *tables)
 
 	for (int i = 0; i < desc->natts; i++)
 	{
-		const char *name = NameStr(TupleDescAttr(desc, i)->attname);
+		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!TupleDescAttr(desc, i)->attisdropped && is_shown(tables, name))
-			appendStringInfo(sql, ", (v.r).%s", quote_identifier(name));
+		if (!att->attisdropped && is_shown(tables, NameStr(att->attname)))
+			appendStringInfo(sql, ", leadscore_internal.live_column(NULL::%s, 'leadscore.score_%s'::regclass, %d,"
+							 " k.place_table, k.place) AS %s",
+							 format_type_be(att->atttypid), tables->row.model, att->attnum,
+							 quote_identifier(NameStr(att->attname)));
 	}
 	relation_close(rel, NoLock);
 }
@@ -70,9 +76,8 @@ append_arm(StringInfo sql, const char *prefix, const char *model)
 }
 
 /*
- * ls_live_view_make makes live_<model>: the same, evaluated now.  OFFSET 0 has
- * a row evaluated once and not once per column; the key comes from the tables
- * themselves, so that their indexes are used to find rows, and only those rows
+ * ls_live_view_make makes live_<model>: the same, evaluated now.  The key comes from the
+ * tables themselves, so that their indexes are used to find rows, and only those rows
  * are evaluated that are left when that has been done.
  */
 void
@@ -88,9 +93,7 @@ ls_live_view_make(const LsModelTables *tables)
 	append_arm(&sql, "score_", model);
 	append_arm(&sql, "pending_", model);
 	append_arm(&sql, "identity_", model);
-	appendStringInfo(&sql, ") k CROSS JOIN LATERAL"
-					 " (SELECT leadscore_internal.live(NULL::leadscore.score_%s, k.place_table, k.place,"
-					 " (SELECT leadscore.clock())) AS r OFFSET 0) v WHERE (v.r).stage IS NOT NULL",
+	appendStringInfo(&sql, ") k WHERE leadscore_internal.live_shows('leadscore.score_%s'::regclass, k.place_table, k.place)",
 					 model);
 	ls_extension_execute(sql.data, NULL);
 	ls_extension_execute(psprintf("COMMENT ON VIEW leadscore.live_%s IS 'scores of model %s as they are now, evaluated when read'",

@@ -91,6 +91,8 @@ static const struct
 	"internal: version of the rules that the row was scored with"},
 	{"state", "pg_catalog.bytea NOT NULL", true,
 	"internal: what the events add up to, from which the score at any instant follows"},
+	{"top_score", "pg_catalog.float4", true,
+	"internal: at or a little above the score where that is among the highest of the model, for leadscore.top()"},
 };
 
 /* is_own_column tells whether the score table has a column of its own. */
@@ -278,8 +280,9 @@ create_guard(const char *prefix, const char *model)
 }
 
 /*
- * create_score_table makes score_<model>.  No index but the key and some room
- * in each page, so that updates are HOT; vacuum comes early.  The state is
+ * create_score_table makes score_<model>.  No index but the key, and one of the few rows
+ * that have a top_score, and some room in each page, so that updates are HOT; vacuum
+ * comes early.  The state is
  * compact as it is: compressing it again would be in vain.
  */
 static void
@@ -299,12 +302,15 @@ create_score_table(const LsModelTables *new)
 			appendStringInfo(&sql, ", %s pg_catalog.float8 NOT NULL",
 							 quote_identifier(new->categories[j]));
 	}
-	appendStringInfoString(&sql, ") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05,"
+	/* a statement about all rows of a page has room there for another version of each */
+	appendStringInfoString(&sql, ") WITH (autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
-						   " autovacuum_analyze_scale_factor = 0.05)");
+						   " autovacuum_analyze_scale_factor = 0.05, fillfactor = 45)");
 	ls_extension_execute(sql.data, NULL);
 	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 								  model), NULL);
+	ls_extension_execute(psprintf("CREATE INDEX score_%s_top ON leadscore.score_%s (top_score)"
+								  " WHERE top_score IS NOT NULL", model, model), NULL);
 	create_guard("score_", model);
 	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 								  model, model), NULL);

@@ -13,6 +13,8 @@
  * The scenarios:
  *	- The process is killed in the middle of a chunk: what the chunk wrote, and the
  *	  job's position, were to be committed together; the chunk is repeated.
+ *	- The server crashes after a chunk, whose commit was not waited for: likewise.  What
+ *	  another session has committed after it, and waited for, is on disk with it.
  *	- It is killed while it waits for writers: the next process asks again which
  *	  there are.  All that wrote then and still do are among them.
  *	- A rule that is being backfilled is changed: it waits for a backfill again
@@ -260,6 +262,7 @@ end_phase(LsJob *job, LsJobRun *run, bool at_once)
 
 	if (!ls_job_range_take_ended(job, at_once, &first))
 		return false;
+	ForceSyncCommit();
 	if (run->range == 0)
 		run->range = first.number;
 	if (backfill && !ls_lock_definitions_if_free(job->model))
@@ -345,6 +348,8 @@ do_step(LsJob *job, LsJobRun *run, bool at_once, int64 *contacts)
 	if (is(job->phase, "start") ? !ls_lock_definitions_if_free(job->model) :
 		!chunks && !writers_ended(run, job))
 		return LS_JOB_WAIT;
+	if (!chunks)
+		ForceSyncCommit();
 	if (chunks)
 		do_chunk(job, run, &range, contacts);
 	else if (is(job->phase, "start"))

@@ -204,7 +204,7 @@ delete_rows(const char *model)
 	/* the model first: then the triggers of the other tables protect nothing */
 	static const char *const tables[] = {"lead_model", "lead_category",
 		"lead_source", "lead_relation", "lead_rule", "lead_stage", "lead_grade",
-		"lead_rule_error", "lead_action", "lead_day", "lead_worker_error", "lead_job_range", "lead_job",
+		"lead_rule_error", "lead_action", "lead_day", "top_scores", "lead_worker_error", "lead_job_range", "lead_job",
 	"lead_rule_history", "lead_model_history"};
 	LsSqlArguments args = {0};
 

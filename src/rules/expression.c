@@ -76,9 +76,15 @@ pin_settings(void)
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		const char *value = GetConfigOption(settings[i][0], false, false);
+
+		if (value && strcmp(value, settings[i][1]) == 0)
+			continue;
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
+	}
 }
 
 /* release_cached frees what lives outside the context of an expression. */

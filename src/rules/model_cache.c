@@ -119,14 +119,14 @@ depends_on(LsModel *model, Oid relation)
 
 /* load_recording loads a model, while invalidations are recorded. */
 static LsModel *
-load_recording(const char *name, Snapshot snapshot)
+load_recording(const char *name, Snapshot snapshot, bool lazily)
 {
 	LsModel    *model = NULL;
 
 	loading++;
 	PG_TRY();
 	{
-		model = ls_model_load(name, snapshot);
+		model = lazily ? ls_model_load_lazily(name, snapshot) : ls_model_load(name, snapshot);
 	}
 	PG_FINALLY();
 	{
@@ -141,7 +141,7 @@ load_recording(const char *name, Snapshot snapshot)
  * invalidation that comes while loading must not be lost.
  */
 static LsModel *
-load_current(const char *name, Snapshot snapshot)
+load_current(const char *name, Snapshot snapshot, bool lazily)
 {
 	for (int attempt = 0;; attempt++)
 	{
@@ -150,7 +150,7 @@ load_current(const char *name, Snapshot snapshot)
 
 		if (loading == 0)
 			ninvalidated = 0;
-		model = load_recording(name, snapshot);
+		model = load_recording(name, snapshot, lazily);
 		changed = ninvalidated > MAX_INVALIDATED;
 		for (int i = 0; model && i < ninvalidated && !changed; i++)
 			changed = depends_on(model, invalidated[i]);
@@ -161,11 +161,11 @@ load_current(const char *name, Snapshot snapshot)
 }
 
 /*
- * ls_model_acquire gives the compiled model that a snapshot sees, NULL being the
- * newest; NULL if there is none of the name.  The caller releases it.
+ * acquire gives the compiled model that a snapshot sees.  If it is loaded now, lazily
+ * has rules wait; one of the cache may have such rules in any case.
  */
-LsModel *
-ls_model_acquire(const char *name, Snapshot snapshot)
+static LsModel *
+acquire(const char *name, Snapshot snapshot, bool lazily)
 {
 	LsModelRow *row = ls_lead_model(name, snapshot);
 	LsModel    *model;
@@ -190,7 +190,7 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 	}
 	sweep();
 
-	model = load_current(name, snapshot);
+	model = load_current(name, snapshot, lazily);
 	if (model == NULL)
 		return NULL;
 	MemoryContextSetParent(model->context, CacheMemoryContext);
@@ -199,6 +199,37 @@ ls_model_acquire(const char *name, Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 	model->refcount++;
 	return model;
+}
+
+/*
+ * ls_model_acquire gives the compiled model that a snapshot sees, NULL being the
+ * newest; NULL if there is none of the name.  The caller releases it.  All of its rules
+ * are compiled: what changes in the midst of that makes it stale.
+ */
+LsModel *
+ls_model_acquire(const char *name, Snapshot snapshot)
+{
+	for (int attempt = 0;; attempt++)
+	{
+		LsModel    *model = acquire(name, snapshot, false);
+
+		if (model == NULL || model->nuncompiled == 0)
+			return model;
+		ls_rule_compile_rest(model);
+		if (!model->stale || attempt == 8)
+			return model;
+		ls_model_release(model);
+	}
+}
+
+/*
+ * ls_model_acquire_lazily gives the newest model, some of whose rules may not be
+ * compiled until an event reaches them.
+ */
+LsModel *
+ls_model_acquire_lazily(const char *name)
+{
+	return acquire(name, NULL, true);
 }
 
 /*

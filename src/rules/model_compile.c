@@ -33,6 +33,7 @@ typedef struct Load
 	LsModelRow *row;
 	Snapshot	snapshot;
 	const LsModelDefinition *definition;	/* NULL: that of the catalog */
+	bool		lazily;			/* expressions of rules may wait until they are run */
 } Load;
 
 /* ---------- what the rows of lead_rule mean ---------- */
@@ -165,62 +166,6 @@ need_column(Bitmapset **columns, AttrNumber attno)
 	*columns = bms_add_member(*columns, attno - FirstLowInvalidHeapAttributeNumber);
 }
 
-static void
-need_columns(Bitmapset **columns, const LsExpr *expr)
-{
-	if (expr)
-		*columns = bms_add_members(*columns, expr->columns);
-}
-
-static ErrorData *
-simple_error(int code, const char *message)
-{
-	ErrorData  *error = palloc0(sizeof(ErrorData));
-
-	error->elevel = ERROR;
-	error->sqlerrcode = code;
-	error->message = pstrdup(message);
-	return error;
-}
-
-/* reached records what an expression of the model reaches. */
-static LsExpr *
-reached(LsModel *model, LsExpr *expr)
-{
-	if (expr)
-		ls_reach_merge(&model->reach, &expr->reach);
-	return expr;
-}
-
-/* tried compiles an expression for a model, or gives NULL and the error. */
-static LsExpr *
-tried(LsModel *model, const LsExprSpec *spec, ErrorData **error)
-{
-	LsExpr	   *expr = reached(model, ls_expr_try_compile(spec, model->context, error));
-
-	if (expr == NULL)
-		ls_rule_failure_set_fault(model, *error);
-	return expr;
-}
-
-/* compile gives an expression of a rule: a new one, or that of an earlier rule. */
-static LsExpr *
-compile(LsModel *model, Relation rel, LsExprUse use, const char *text,
-		const char *where, ErrorData **error)
-{
-	LsExpr	  **shared = ls_shared_parts_expression(model, use, RelationGetRelid(rel), text);
-	LsExprSpec	spec = {0};
-
-	if (*shared)
-		return *shared;
-	spec.use = use;
-	spec.rel = rel;
-	spec.text = text;
-	spec.role = model->owner;
-	spec.where = where;
-	return *shared = tried(model, &spec, error);
-}
-
 static LsExpr *
 compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 			   ErrorData **error)
@@ -234,7 +179,7 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 	spec.where = psprintf("column \"%s\" of table \"%s\"", column,
 						  RelationGetRelationName(rel));
 	spec.type = type;
-	return tried(model, &spec, error);
+	return ls_rule_try_expression(model, &spec, error);
 }
 
 /*
@@ -272,7 +217,7 @@ load_unless(Load *load, LsSource *source)
 	if (source->unless_attno > 0)
 		need_column(&source->columns, source->unless_attno);
 	else if (source->broken == NULL)
-		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+		source->broken = ls_rule_make_error(ERRCODE_UNDEFINED_COLUMN,
 									  "its contact column no longer exists");
 }
 
@@ -309,7 +254,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 		source->tz = model->tz;
 	source->broken = model->unreadable ? NULL : model->suspended;
 	if (rel == NULL)
-		source->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+		source->broken = ls_rule_make_error(ERRCODE_UNDEFINED_TABLE,
 									  "its table no longer exists");
 	if (source->broken)
 	{
@@ -320,7 +265,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	model->by_roles = model->by_roles || depends_on_roles(rel, model->owner);
 	if (ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) != ACLCHECK_OK)
 	{
-		source->broken = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+		source->broken = ls_rule_make_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 									  "its owner may not use the schema of the table");
 		ls_relation_close(rel, locked);
 		return;
@@ -336,15 +281,16 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	if (source->contact && row->event)
 		source->event = compile_column(model, rel, row->event, TEXTOID,
 									   &source->broken);
+	ls_rule_let_wait(model, source, rel);
 	source->time_attno = time_column(rel, row->occurred_at, &source->time_type);
 	if (source->time_attno == InvalidAttrNumber)
-		source->broken = simple_error(ERRCODE_UNDEFINED_COLUMN,
+		source->broken = ls_rule_make_error(ERRCODE_UNDEFINED_COLUMN,
 									  psprintf("column \"%s\" with the time of events no longer exists",
 											   row->occurred_at));
 	else
 		need_column(&source->columns, source->time_attno);
-	need_columns(&source->columns, source->contact);
-	need_columns(&source->columns, source->event);
+	ls_rule_need_columns(&source->columns, source->contact);
+	ls_rule_need_columns(&source->columns, source->event);
 	if (source->visitor_column)
 		need_column(&source->columns, source->visitor_attno);
 	if (model->visitors_of)
@@ -352,15 +298,15 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	ls_relation_close(rel, locked);
 }
 
-/* load_rule compiles the expressions of a rule against the table it reads. */
+/*
+ * load_rule prepares a rule, and compiles its expressions against the table that it
+ * reads, unless these can wait.
+ */
 static void
 load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 {
 	LsModel    *model = load->model;
 	LsSource   *source = NULL;
-	Oid			relid;
-	Relation	rel;
-	bool		locked;
 
 	rule->name = row->name;
 	rule->event = row->event;
@@ -380,12 +326,12 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	if ((rule->bucketed && rule->period <= 0) ||
 		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
-		rule->broken = simple_error(ERRCODE_INVALID_PARAMETER_VALUE,
+		rule->broken = ls_rule_make_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
 	if (model->visitors_of && row->source && source == NULL)
 		rule->skip = true;		/* visitors have no source for it */
 	else if (rule->category < 0 || (row->source && source == NULL))
-		rule->broken = simple_error(ERRCODE_UNDEFINED_OBJECT,
+		rule->broken = ls_rule_make_error(ERRCODE_UNDEFINED_OBJECT,
 									"its source is not attached");
 	else if (source && source->broken)
 		rule->broken = source->broken;
@@ -400,27 +346,12 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	/* it is not evaluated, and its stored result stays */
 	if (model->unreadable && rule->kind == LS_PROFILE)
 		return;
-	relid = rule->kind == LS_PROFILE ? model->contacts : source->relation;
-	rel = ls_relation_open(relid, &locked);
-	if (rel != NULL && row->condition)
-		rule->condition = compile(model, rel, LS_EXPR_CONDITION, row->condition,
-								  psprintf("condition of rule \"%s\" of model \"%s\"",
-										   row->name, model->name),
-								  &rule->broken);
-	if (rel != NULL && row->weight && !rule->broken)
-		rule->weight = compile(model, rel, LS_EXPR_WEIGHT, row->weight,
-							   psprintf("weight of rule \"%s\" of model \"%s\"",
-										row->name, model->name),
-							   &rule->broken);
-	if (rel == NULL)
-		rule->broken = simple_error(ERRCODE_UNDEFINED_TABLE,
-									"its table no longer exists");
-	else
-		ls_relation_close(rel, locked);
-	if (rule->broken)
-		rule->skip = true;
-	need_columns(source ? &source->columns : &model->contact_columns, rule->condition);
-	need_columns(source ? &source->columns : &model->contact_columns, rule->weight);
+	rule->condition_text = row->condition;
+	rule->weight_text = row->weight;
+	rule->uncompiled = true;
+	model->nuncompiled++;
+	if (!load->lazily || ls_lead_rule_is_disabled(row) || !ls_rule_can_wait(source, rule))
+		ls_rule_compile(model, rule);
 }
 
 /*
@@ -508,11 +439,11 @@ load_stages(Load *load, Relation contacts)
 		spec.where = psprintf("condition of stage \"%s\" of model \"%s\"",
 							  row->stage, model->name);
 		spec.variables = names;
-		stage->condition = tried(model, &spec, &stage->broken);
+		stage->condition = ls_rule_try_expression(model, &spec, &stage->broken);
 		if (stage->broken && load->snapshot &&
 			(spec.text = ls_current_names_of_stage(model->name, row->stage)) !=NULL)
-			stage->condition = tried(model, &spec, &stage->broken);
-		need_columns(&model->contact_columns, stage->condition);
+			stage->condition = ls_rule_try_expression(model, &spec, &stage->broken);
+		ls_rule_need_columns(&model->contact_columns, stage->condition);
 		if (stage->condition && !bms_is_empty(stage->condition->columns))
 			model->stages_read_contact = true;
 	}
@@ -525,7 +456,7 @@ load_contacts(Load *load, Relation contacts)
 
 	if (model->visitors_of)
 	{
-		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+		model->contacts_broken = ls_rule_make_error(ERRCODE_UNDEFINED_TABLE,
 											  "visitors have no contact table");
 		return;
 	}
@@ -536,14 +467,14 @@ load_contacts(Load *load, Relation contacts)
 	}
 	if (contacts == NULL)
 	{
-		model->contacts_broken = simple_error(ERRCODE_UNDEFINED_TABLE,
+		model->contacts_broken = ls_rule_make_error(ERRCODE_UNDEFINED_TABLE,
 											  "the contact table no longer exists");
 		return;
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,
 										model->key.type, &model->contacts_broken);
 	model->key_attno = get_attnum(model->contacts, model->key_column);
-	need_columns(&model->contact_columns, model->contact_key);
+	ls_rule_need_columns(&model->contact_columns, model->contact_key);
 	if (model->created_column)
 	{
 		model->created_attno = time_column(contacts, model->created_column,
@@ -721,14 +652,15 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 		model->tz = pg_tzset("GMT");
 	model->max_drift = row->max_drift;
 	model->max_drift_ratio = row->max_drift_ratio;
+	model->top_from = ls_score_columns_top(row->model, NULL).written_from;
 	model->min_score = limits ? limits->min_score : row->min_score;
 	model->max_score = limits ? limits->max_score : row->max_score;
 	model->restoring = row->restoring;
 	if (!ls_tables_belong(row->model, row->owner))
-		model->suspended = simple_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+		model->suspended = ls_rule_make_error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 										"not all of its tables belong to the owner of its contact table");
 	if (row->suspended)
-		model->suspended = simple_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
+		model->suspended = ls_rule_make_error(ERRCODE_INSUFFICIENT_PRIVILEGE,
 										"its contact table has a new owner");
 	model->former = row->suspended;
 	if (row->unreadable && model->suspended == NULL)
@@ -740,19 +672,9 @@ load_row(LsModel *model, const LsModelRow *row, const LsModelVersion *limits)
 	model->version = row->rules_version;
 }
 
-/*
- * ls_model_load compiles a model from the rows that a snapshot sees; the caller owns
- * it.  NULL if there is none of the name.
- */
-LsModel *
-ls_model_load(const char *name, Snapshot snapshot)
-{
-	return ls_model_load_definition(name, snapshot, NULL);
-}
-
-/* ls_model_load_definition compiles a model from another definition; NULL: its own. */
-LsModel *
-ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefinition *definition)
+/* load_model compiles a model for the functions below. */
+static LsModel *
+load_model(const char *name, Snapshot snapshot, const LsModelDefinition *definition, bool lazily)
 {
 	const LsModelVersion *limits = definition ? definition->limits : NULL;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -784,6 +706,7 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	load.row = row;
 	load.snapshot = snapshot;
 	load.definition = definition;
+	load.lazily = lazily;
 	model->broken_reported = definition != NULL;
 	load_categories(&load);
 	ls_score_columns_check_tables(model, snapshot, row->rules_version, limits != NULL);
@@ -805,6 +728,33 @@ ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefin
 	ls_reach_watch(&model->reach);
 	MemoryContextSwitchTo(old);
 	return model;
+}
+
+/*
+ * ls_model_load compiles a model from the rows that a snapshot sees; the caller owns
+ * it.  NULL if there is none of the name.
+ */
+LsModel *
+ls_model_load(const char *name, Snapshot snapshot)
+{
+	return load_model(name, snapshot, NULL, false);
+}
+
+/*
+ * ls_model_load_lazily does not compile the expressions of rules that can wait until
+ * an event reaches the rule.
+ */
+LsModel *
+ls_model_load_lazily(const char *name, Snapshot snapshot)
+{
+	return load_model(name, snapshot, NULL, true);
+}
+
+/* ls_model_load_definition compiles a model from another definition. */
+LsModel *
+ls_model_load_definition(const char *name, Snapshot snapshot, const LsModelDefinition *definition)
+{
+	return load_model(name, snapshot, definition, false);
 }
 
 /* ls_model_search_rule is ls_model_rule_by_version() for any rule. */

@@ -50,6 +50,9 @@ typedef struct LsRule
 	char	   *event;			/* NULL: any */
 	LsExpr	   *condition;		/* NULL: always */
 	LsExpr	   *weight;			/* NULL: 1 */
+	const char *condition_text; /* what these are compiled from ... */
+	const char *weight_text;
+	bool		uncompiled;		/* ... when the first event reaches the rule */
 	double		points;
 	bool		once;
 	bool		enabled;
@@ -75,6 +78,7 @@ typedef struct LsRule
 	bool		plain;			/* each event adds points, without limits and periods */
 	int			half_life;		/* index, of a sum that decays; else -1 */
 	ErrorData  *broken;			/* why it could not be compiled */
+	bool		broken_reported;
 	LsFailures	failures;
 } LsRule;
 
@@ -128,6 +132,8 @@ typedef struct LsSource
 	LsRule	  **anonymous;
 	int			max_matches;
 	Bitmapset  *columns;		/* attribute numbers that rules need */
+	bool		rules_wait;		/* rules may be compiled when they are reached ... */
+	List	   *own_columns;	/* ... that do not mention these names */
 	ErrorData  *broken;
 	LsFailures	failures;		/* rows without a usable key */
 	bool		unread;			/* nothing of it is wanted at present */
@@ -205,7 +211,8 @@ typedef struct LsModel
 	int			nrules;
 	LsRule	   *rules;			/* ascending by version */
 	int			found;			/* index of the last one found by version */
-	struct lsshared_hash *shared;	/* expressions, while it is compiled */
+	int			nuncompiled;	/* rules that are still to be compiled */
+	struct lsshared_hash *shared;	/* their expressions, until all are compiled */
 	int			nhalf_lives;
 	LsHalfLife *half_lives;		/* no two are of the same category and length */
 	int			nabsences;
@@ -214,6 +221,7 @@ typedef struct LsModel
 	LsRule	  **profiles;
 	int			nfailing;		/* rules and stages with failures to report */
 	bool		broken_reported;
+	bool		rules_unreported;	/* rules may be broken that were not reported */
 	uint64		warned_in;		/* transaction that was warned about purged contributions */
 	bool		out_of_step;	/* rules are to be disabled, or enabled */
 	int			nstages;
@@ -239,6 +247,8 @@ typedef struct LsModel
 	struct _SPI_plan *contact_by_key;	/* the reader's saved plan */
 	int			score_natts;	/* columns of score_table, dropped ones included */
 	int		   *score_columns;	/* columns of the categories, and the rest */
+	int			score_top;		/* column top_score, or LS_SCORE_NOWHERE */
+	double		top_from;		/* scores from which rows are written with it; infinity: none */
 	int			score_nlive;	/* columns without the dropped ones ... */
 	int		   *score_live;		/* ... and where these are */
 	int			nformer;
@@ -271,9 +281,11 @@ typedef struct LsEvent
 } LsEvent;
 
 extern LsModel *ls_model_acquire(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_acquire_lazily(const char *name);
 extern LsModel *ls_model_acquire_to_write(const char *name);
 extern LsModel *ls_model_to_change(const char *name, bool enabled);
 extern LsModel *ls_model_load(const char *name, Snapshot snapshot);
+extern LsModel *ls_model_load_lazily(const char *name, Snapshot snapshot);
 extern LsModel *ls_model_load_definition(const char *name, Snapshot snapshot,
 										 const LsModelDefinition *definition);
 extern void ls_model_release(LsModel *model);
@@ -296,9 +308,20 @@ extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
 												 int nrules);
-extern LsExpr **ls_shared_parts_expression(LsModel *model, LsExprUse use, Oid relation,
-											const char *text);
+extern LsExpr *ls_shared_parts_find(LsModel *model, LsExprUse use, Oid relation,
+									const char *text);
+extern void ls_shared_parts_add(LsModel *model, LsExprUse use, Oid relation, const char *text,
+								LsExpr *expr);
 extern void ls_shared_parts_set(LsModel *model);
+extern ErrorData *ls_rule_make_error(int code, const char *message);
+extern LsExpr *ls_rule_try_expression(LsModel *model, const LsExprSpec *spec,
+									  ErrorData **error);
+extern void ls_rule_need_columns(Bitmapset **columns, const LsExpr *expr);
+extern void ls_rule_let_wait(const LsModel *model, LsSource *source, Relation rel);
+extern bool ls_rule_can_wait(const LsSource *source, const LsRule *rule);
+extern void ls_rule_compile(LsModel *model, LsRule *rule);
+extern void ls_rule_compile_late(LsModel *model, LsRule *rule);
+extern void ls_rule_compile_rest(LsModel *model);
 extern LsRule *ls_model_search_rule(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
 extern void ls_model_source_index(LsModel *model, LsSource *source);

@@ -198,9 +198,26 @@ report_suspended(const LsModel *model)
 			 suspended_hint(model)));
 }
 
+/* report_rules counts rules that could not be compiled as failures, each once. */
+static void
+report_rules(LsModel *model)
+{
+	model->rules_unreported = false;
+	for (int i = 0; i < model->nrules; i++)
+	{
+		LsRule	   *rule = &model->rules[i];
+
+		if (rule->broken == NULL || rule->broken_reported || rule->version == 0)
+			continue;
+		rule->broken_reported = true;
+		ls_rule_failed(model, rule, rule->broken, NULL);
+	}
+}
+
 /*
  * ls_rule_failure_report_broken warns once that a model is suspended or has a fault,
- * and counts its rules and stages that could not be compiled as failures.
+ * and counts its rules and stages that could not be compiled as failures: with those
+ * that were compiled since.
  */
 void
 ls_rule_failure_report_broken(LsModel *model)
@@ -210,13 +227,13 @@ ls_rule_failure_report_broken(LsModel *model)
 		model->broken_reported = true;
 		if (model->suspended)
 			report_suspended(model);
-		for (int i = 0; i < model->nrules; i++)
-			if (model->rules[i].broken && model->rules[i].version != 0)
-				ls_rule_failed(model, &model->rules[i], model->rules[i].broken, NULL);
+		report_rules(model);
 		for (int i = 0; i < model->nstages && model->suspended == NULL; i++)
 			if (model->stages[i].broken)
 				ls_rule_failure_of_stage(model, &model->stages[i], model->stages[i].broken);
 	}
+	if (unlikely(model->rules_unreported))
+		report_rules(model);
 	if (unlikely(model->fault != NULL) && !model->fault_reported)
 	{
 		model->fault_reported = true;

@@ -236,7 +236,11 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 		double		weight = 1.0;
 
 		if (rule->skip || event->at < rule->events_from ||
-			event->at >= rule->events_before ||
+			event->at >= rule->events_before)
+			continue;
+		if (unlikely(rule->uncompiled))
+			ls_rule_compile_late(model, rule);
+		if (rule->skip ||
 			((rule->condition || rule->weight) &&
 			 !matches(model, rule, row, econtext, event->contact, &weight)))
 			continue;

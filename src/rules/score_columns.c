@@ -9,9 +9,19 @@
  */
 #include "rules/score_columns.h"
 
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 
 #include "base/relation.h"
+#include "definitions/extension.h"
 #include "definitions/table_layout.h"
 
 /* the columns after the categories */
@@ -60,7 +70,7 @@ has_columns(const LsModel *model, TupleDesc desc)
 	for (int i = 0; i < LS_SCORE_COLUMNS; i++)
 		if (LS_SCORE_AT(model, i) == LS_SCORE_NOWHERE || type_at(desc, LS_SCORE_AT(model, i)) != ls_score_columns[i].type)
 			return false;
-	return true;
+	return model->score_top == LS_SCORE_NOWHERE || type_at(desc, model->score_top) == FLOAT4OID;
 }
 
 /*
@@ -92,6 +102,10 @@ map_columns(LsModel *model, TupleDesc desc)
 		if (!TupleDescAttr(desc, i)->attisdropped)
 			model->score_live[live++] = i;
 	model->score_nlive = live;
+	/* a table that a dump of 0.6.0 has does not have it; a category may be called so there */
+	model->score_top = find_column(desc, "top_score", FLOAT4OID);
+	if (model->score_top != LS_SCORE_NOWHERE)
+		n++;
 	return all && live == n + 2 && has_columns(model, desc);
 }
 
@@ -188,4 +202,36 @@ ls_score_columns_spread(LsModel *model, TupleDesc desc, Datum *values, bool *nul
 									ls_score_columns[i - model->ncategories].type))
 			refuse(model);
 	}
+}
+
+/* ls_score_columns_top gives which rows of a model have their top_score. */
+LsTopScores
+ls_score_columns_top(const char *model, Snapshot snapshot)
+{
+	LsTopScores kept = {INFINITY, INFINITY};
+	Oid			table = ls_extension_base_table("top_scores", true);
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	/* until the extension is updated it does not have the table */
+	if (!OidIsValid(table))
+		return kept;
+	rel = table_open(table, AccessShareLock);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		nulls[2];
+		double		written = DatumGetFloat8(heap_getattr(tuple, 2, RelationGetDescr(rel), &nulls[0]));
+		double		complete = DatumGetFloat8(heap_getattr(tuple, 3, RelationGetDescr(rel), &nulls[1]));
+
+		if (!nulls[0] && !nulls[1])
+			kept = (LsTopScores) {written, complete};
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return kept;
 }

@@ -42,6 +42,17 @@ extern const LsScoreColumn ls_score_columns[LS_SCORE_COLUMNS];
 #define LS_SCORE_AT(model, column) ((model)->score_columns[(model)->ncategories + (column)])
 #define LS_SCORE_NOWHERE (-1)	/* the table has no such column (any more) */
 
+/*
+ * From which stored score on rows of a score table are written with their top_score, and
+ * from which on all have it; infinity: none.
+ */
+typedef struct LsTopScores
+{
+	double		written_from;
+	double		complete_from;
+} LsTopScores;
+
+extern LsTopScores ls_score_columns_top(const char *model, Snapshot snapshot);
 extern void ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version,
 										  bool of_the_past);
 extern void ls_score_columns_check(const LsModel *model, TupleDesc desc);

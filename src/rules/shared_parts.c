@@ -28,7 +28,7 @@ typedef struct SharedExpression
 {
 	ExpressionKey key;
 	char		status;			/* simplehash */
-	LsExpr	   *expr;			/* NULL: not compiled, or it cannot be */
+	LsExpr	   *expr;
 } SharedExpression;
 
 #define SH_PREFIX lsshared
@@ -45,25 +45,31 @@ typedef struct SharedExpression
 #include "lib/simplehash.h"
 
 /*
- * ls_shared_parts_expression gives the place for what is compiled from a text for a
- * table.  Until another is asked for, the caller may set it if it is NULL; else it is
- * what an earlier rule has compiled, to be used once more.
+ * ls_shared_parts_find gives what an earlier rule has compiled from a text for a table,
+ * to be used once more; NULL if none has.
  */
-LsExpr **
-ls_shared_parts_expression(LsModel *model, LsExprUse use, Oid relation, const char *text)
+LsExpr *
+ls_shared_parts_find(LsModel *model, LsExprUse use, Oid relation, const char *text)
 {
 	ExpressionKey key = {use, relation, text};
-	SharedExpression *shared;
+	SharedExpression *shared = model->shared ? lsshared_lookup(model->shared, key) : NULL;
+
+	if (shared == NULL)
+		return NULL;
+	shared->expr->users++;
+	return shared->expr;
+}
+
+/* ls_shared_parts_add records what was compiled, for rules after this one. */
+void
+ls_shared_parts_add(LsModel *model, LsExprUse use, Oid relation, const char *text, LsExpr *expr)
+{
+	ExpressionKey key = {use, relation, text};
 	bool		found;
 
 	if (model->shared == NULL)
 		model->shared = lsshared_create(model->context, 32, NULL);
-	shared = lsshared_insert(model->shared, key, &found);
-	if (!found)
-		shared->expr = NULL;
-	if (shared->expr)
-		shared->expr->users++;
-	return &shared->expr;
+	lsshared_insert(model->shared, key, &found)->expr = expr;
 }
 
 /* half_life gives the index of a rule's half-life, added if it is the first. */
@@ -96,15 +102,13 @@ is_plain(const LsRule *rule)
 }
 
 /*
- * ls_shared_parts_set finds the half-lives of a model whose rules are compiled, and its
- * plain rules.
+ * ls_shared_parts_set finds the half-lives of a model whose rules are read, and its
+ * plain rules.  One that turns out to be broken later matches and gives nothing from
+ * then on (skip).
  */
 void
 ls_shared_parts_set(LsModel *model)
 {
-	if (model->shared)
-		lsshared_destroy(model->shared);
-	model->shared = NULL;
 	model->half_lives = palloc0(sizeof(LsHalfLife) * Max(1, model->nrules));
 	for (int i = 0; i < model->nrules; i++)
 	{

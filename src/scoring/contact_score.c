@@ -10,6 +10,7 @@
  */
 #include "scoring/contact_score.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "utils/memutils.h"
@@ -29,6 +30,18 @@ ls_score_make(LsModel *model, bool contributions)
 		score->contributions = palloc0(sizeof(LsContribution) *
 									   Max(1, model->nrules));
 	return score;
+}
+
+/* ls_score_free frees what ls_score_make has made. */
+void
+ls_score_free(LsScore *score)
+{
+	pfree(score->categories);
+	pfree(score->bands);
+	pfree(score->sums);
+	if (score->contributions)
+		pfree(score->contributions);
+	pfree(score);
 }
 
 /* ls_score_want_curve makes evaluations also give the curve of the score. */
@@ -114,6 +127,21 @@ double
 ls_score_drift(const LsModel *model, double score)
 {
 	return Max(model->max_drift, model->max_drift_ratio * fabs(score));
+}
+
+/*
+ * ls_score_grid gives the next score at or above one on a grid, which is some drifts wide
+ * and a power of two, so that small changes of a score seldom change it.
+ */
+float4
+ls_score_grid(const LsModel *model, double score)
+{
+	double		drift = ls_score_drift(model, score);
+	double		width = drift > DBL_MIN ? ldexp(1, ilogb(drift) + 2) : 0;
+	double		above = width > 0 ? ceil(score / width) * width : score;
+	float4		rounded = (float4) above;
+
+	return rounded < above ? nextafterf(rounded, INFINITY) : rounded;
 }
 
 /*

@@ -67,12 +67,14 @@ typedef struct LsScore
 } LsScore;
 
 extern LsScore *ls_score_make(LsModel *model, bool contributions);
+extern void ls_score_free(LsScore *score);
 extern void ls_score_want_curve(LsModel *model, LsScore *score);
 extern void ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t,
 							  LsScore *score);
 extern void ls_score_finish(LsModel *model, LsScore *score);
 extern char *ls_score_grade(LsModel *model, const LsScore *score);
 extern double ls_score_drift(const LsModel *model, double score);
+extern float4 ls_score_grid(const LsModel *model, double score);
 extern double ls_score_highest(const LsModel *model, double stored);
 
 #endif							/* LEADSCORE_CONTACT_SCORE_H */

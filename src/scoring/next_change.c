@@ -5,14 +5,17 @@
  *
  * Between two jumps (a period begins, an idle time is complete, an event that was
  * dated later takes effect) a score is a sum of constants and of pieces that lose a
- * half of their value with each half-life.  No piece falls or rises faster than at
- * the start: a bound of the score cannot be reached before (distance / speed),
- * whatever the signs of the pieces.  Repeating this with the remaining distance and
- * speed approaches the bound: never late, and where all pieces fall with the accuracy
- * of Newton's method.  Limits of rules and categories hold a part constant for a
- * known time.
+ * half of their value with each half-life.  Nothing falls or rises faster than if all
+ * pieces that do were one, which halves at their speed at the start: a bound of the
+ * score cannot be reached earlier than so, whatever the signs of the pieces.  Repeating
+ * this with the remaining distance and speed approaches the bound: never late, and where
+ * all pieces fall with the accuracy of Newton's method, at once where their half-lives
+ * are the same.  Limits of rules and categories hold a part constant for a known time.
  *
- * At each jump the score is evaluated again, in memory.  A search with a bound on its
+ * At each jump the score is evaluated again, in memory.  Where there are many, as with
+ * periods of seconds, they are passed over: between two instants a score is within bounds
+ * that follow from what each rule contributes at either, as time moves that in one
+ * direction.  A search with a bound on its
  * work stops early after some jumps, or, when numbers only drift, shortly before the
  * bound is reached: the contact is due once more then.  So it is where a series of
  * events would move an instant of a drift again and again (ls_next_change_ahead).
@@ -29,14 +32,24 @@
 
 #define LN2				0.69314718055994530942
 
-/* how early the instant of a drift may be, as a fraction of the time until it */
+/*
+ * How early the instant of a drift may be, as a fraction of the time until it; and where
+ * all pieces of a curve fall, or all rise, what the last step may be: as a fraction of
+ * that time, as what is left after it is a fraction of its square, or of the shortest
+ * half-life, as it is early by less than log(2) / 2 of that
+ */
 #define EARLY			0.01
+#define LAST_STEP		0.1
 /* in a series of events a part of the time until it, at least, ... */
 #define AHEAD			0.125
 /* ... and so much less than where the ratio counts, as what falls gets slower */
 #define NEARER			0.9
 /* how many steps a search makes towards a bound that may be found early */
 #define MAX_STEPS		64
+/* how many jumps are looked at one by one before it is tried to pass over many */
+#define ONE_BY_ONE		16
+/* ... at most so long at once: 100 years */
+#define LONGEST			(INT64CONST(36525) * USECS_PER_DAY)
 /* precision of a score, as a fraction of all that goes into it */
 #define ROUNDING		1e-15
 
@@ -65,6 +78,11 @@ typedef struct Search
 	Watch		drifting;
 	bool		disqualified;
 	bool	   *in_force;		/* by rule, where actions watch them */
+	/* over many jumps */
+	LsScore    *here;			/* with contributions; NULL: not made yet */
+	LsScore    *there;
+	double		stretch;		/* microseconds that were passed over last */
+	int			wait;			/* jumps until the next attempt */
 } Search;
 
 /* ---------- what is waited for ---------- */
@@ -122,6 +140,8 @@ watch(Search *search)
 	no_bounds(&search->drifting.score);
 	search->disqualified = score->disqualified;
 	search->in_force = NULL;
+	search->here = NULL;
+	search->wait = ONE_BY_ONE;
 	if (due->what & LS_DUE_STAGE)
 		ls_stage_bounds(model, score->score, due->stage, &search->crossing.score);
 	if (due->what & LS_DUE_DRIFT)
@@ -231,7 +251,12 @@ look(LsModel *model, const LsCurve *curve, double offset, Motion *motion)
 	}
 }
 
-/* time_to gives the least time in which a distance can be covered. */
+/*
+ * time_to gives the least time in which a distance can be covered by what has a speed
+ * now and no more left than that.  What is left is a sum of parts that halve, whose
+ * logarithm falls the slower the longer it falls: so it takes at least as long as one
+ * part with that speed, and so long where there is but one.
+ */
 static double
 time_to(double distance, double speed, double left)
 {
@@ -239,7 +264,7 @@ time_to(double distance, double speed, double left)
 		return INFINITY;
 	if (distance <= 0)
 		return 0;
-	return speed > 0 ? distance / speed : INFINITY;
+	return speed > 0 ? -log1p(-distance / left) * (left / speed) : INFINITY;
 }
 
 /*
@@ -331,6 +356,31 @@ push(Search *search, const LsCurve *curve, Motion *motion)
 }
 
 /*
+ * last_step tells whether a step towards a drift is short enough to be the last one;
+ * shortest is the shortest half-life where all pieces fall, or all rise, else 0.
+ */
+static bool
+last_step(double time, double until, double shortest)
+{
+	return time <= fmax(until * (shortest > 0 ? LAST_STEP : EARLY), shortest * LAST_STEP);
+}
+
+/* shortest_half_life gives that of a curve's pieces; 0: some fall and some rise. */
+static double
+shortest_half_life(const LsCurve *curve)
+{
+	double		shortest = INFINITY;
+
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		if ((curve->pieces[i].value > 0) != (curve->pieces[0].value > 0))
+			return 0;
+		shortest = fmin(shortest, (double) curve->pieces[i].half_life);
+	}
+	return shortest;
+}
+
+/*
  * smooth looks for the first instant of a curve at which a bound is reached;
  * end where there is none before it.
  */
@@ -342,6 +392,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 	bool		exact = due->max_jumps == 0;
 	double		length = (double) end - (double) curve->from;
 	double		before = (double) (curve->from - start);
+	double		shortest = shortest_half_life(curve);
 	double		offset = 0;
 
 	if (curve->npieces == 0)
@@ -376,7 +427,7 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 		}
 		offset += time;
 		if (time < 1 || (!exact && steps >= MAX_STEPS) ||
-			(!exact && *drift && time <= EARLY * (before + offset)))
+			(!exact && *drift && last_step(time, before + offset, shortest)))
 			return curve->from + Max((int64) offset, 1) +
 				(time < 1 && offset >= 1 ? 1 : 0);
 		if (steps % 1000 == 0)
@@ -384,29 +435,187 @@ smooth(Search *search, TimestampTz start, TimestampTz end, bool *drift)
 	}
 }
 
-/* ---------- over jumps ---------- */
+/* ---------- over many jumps ---------- */
 
 /*
- * ls_next_change_find gives the earliest instant after that of the score at which
- * something watched changes, or may change; DT_NOEND where that is later than until,
- * or never.  drift tells whether only numbers change.
+ * points_between gives the bounds of what a rule contributes between two instants.
+ * Without events each part of an event rule, of either sign, gets smaller or is lost, and
+ * inactivity only lasts longer.
  */
-TimestampTz
-ls_next_change_find(LsDue *due, bool *drift)
+static void
+points_between(const LsRule *rule, const LsContribution *a, const LsContribution *b,
+			   LsBounds *points)
 {
+	if (rule->kind == LS_EVENT)
+	{
+		points->low = (b->size + b->raw) / 2 - (a->size - a->raw) / 2;
+		points->high = (a->size + a->raw) / 2 - (b->size - b->raw) / 2;
+		points->low = ls_decay_clamp(points->low, -rule->max_points, rule->max_points);
+		points->high = ls_decay_clamp(points->high, -rule->max_points, rule->max_points);
+	}
+	else
+	{
+		points->low = fmin(a->points, b->points);
+		points->high = fmax(a->points, b->points);
+	}
+}
+
+/* reaches tells whether a number between two bounds may be outside the watched ones. */
+static bool
+reaches(const LsBounds *watched, LsBounds number, double low, double high, double rounding)
+{
+	if (number.low < number.high)
+	{
+		number.low -= rounding;
+		number.high += rounding;
+	}
+	return outside(watched, ls_decay_clamp(number.low, low, high)) ||
+		outside(watched, ls_decay_clamp(number.high, low, high));
+}
+
+/*
+ * may_cross tells whether something watched may change between two instants, at which
+ * the score with its contributions is known.
+ */
+static bool
+may_cross(const Search *search, const LsScore *a, const LsScore *b)
+{
+	const LsModel *model = search->due->model;
+	LsBounds	categories[LS_MAX_CATEGORIES] = {{0, 0}};
+	LsBounds	score = {0, 0};
+	double		rounding = 1e-12 * fmax(1, fmax(a->size, b->size));
+	double		weights = 1;
+
+	for (int i = 0; i < model->nrules; i++)
+	{
+		const LsRule *rule = &model->rules[i];
+		LsBounds	points;
+
+		if (rule->draft || rule->category < 0)
+			continue;
+		if (a->contributions[i].in_force != b->contributions[i].in_force &&
+			(rule->disqualifies || rule->watched))
+			return true;
+		points_between(rule, &a->contributions[i], &b->contributions[i], &points);
+		categories[rule->category].low += points.low;
+		categories[rule->category].high += points.high;
+	}
+	for (int i = 0; i < model->ncategories; i++)
+	{
+		const LsCategory *category = &model->categories[i];
+		LsBounds   *points = &categories[i];
+
+		if (reaches(&search->crossing.categories[i], *points, category->min_points, category->max_points, rounding) ||
+			reaches(&search->drifting.categories[i], *points, category->min_points, category->max_points, rounding))
+			return true;
+		points->low = ls_decay_clamp(points->low, category->min_points, category->max_points);
+		points->high = ls_decay_clamp(points->high, category->min_points, category->max_points);
+		score.low += category->weight * (category->weight > 0 ? points->low : points->high);
+		score.high += category->weight * (category->weight > 0 ? points->high : points->low);
+		weights = fmax(weights, fabs(category->weight));
+	}
+	return reaches(&search->crossing.score, score, model->min_score, model->max_score, rounding * weights) ||
+		reaches(&search->drifting.score, score, model->min_score, model->max_score, rounding * weights);
+}
+
+/*
+ * stretch_end gives the last instant until which what rules contribute goes one way:
+ * before an event takes effect, inactivity does no more, or the clocks of the model's
+ * zone are changed, by which periods may come again.
+ */
+static TimestampTz
+stretch_end(const LsModel *model, TimestampTz from, TimestampTz future, TimestampTz last)
+{
+	TimestampTz end = Min(last, future - 1);
+	bool		local = false;
+
+	/* instants near the end of all time cannot be turned into local ones */
+	if ((double) end - (double) from > LONGEST)
+		end = from + LONGEST;
+
+	for (int i = 0; i < model->nrules; i++)
+		local |= model->rules[i].local;
+	if (local)
+		end = Min(end, ls_match_next_zone_change(from, model->tz) - 1);
+	for (int i = 0; i < model->nabsences; i++)
+		if (model->absences[i]->events_before > from)
+			end = Min(end, model->absences[i]->events_before - 1);
+	return end;
+}
+
+/* swap exchanges the scores of the two ends of a stretch. */
+static void
+swap(Search *search)
+{
+	LsScore    *there = search->here;
+
+	search->here = search->there;
+	search->there = there;
+}
+
+/*
+ * pass_over goes on over many jumps, each stretch twice as long as the one before, until
+ * in one something may change; then half of it, as long as that is more than some jumps.
+ * The score is evaluated where it ends.
+ */
+static void
+pass_over(Search *search, TimestampTz last, TimestampTz future)
+{
+	LsDue	   *due = search->due;
+	LsModel    *model = due->model;
+	TimestampTz from = due->score->curve->from;
+	TimestampTz end = stretch_end(model, from, future, last);
+	TimestampTz at = from;
+	double		gap = (double) due->score->curve->jump - (double) from;
+	bool		shorter = false;
+
+	if (search->here == NULL)
+	{
+		search->here = ls_score_make(model, true);
+		search->there = ls_score_make(model, true);
+		search->stretch = gap * ONE_BY_ONE;
+	}
+	search->stretch = fmax(search->stretch, 4 * gap);
+	ls_score_evaluate(model, due->state, at, search->here);
+	while (at < end && search->stretch >= 2 * gap)
+	{
+		TimestampTz to = (double) end - (double) at > search->stretch ? at + (int64) search->stretch : end;
+
+		CHECK_FOR_INTERRUPTS();
+		ls_score_evaluate(model, due->state, to, search->there);
+		if (may_cross(search, search->here, search->there))
+		{
+			search->stretch = fmin(search->stretch, (double) (to - at)) / 2;
+			shorter = true;
+			continue;
+		}
+		at = to;
+		swap(search);
+		if (!shorter)
+			search->stretch *= 2;
+	}
+	search->wait = at > from ? ONE_BY_ONE : Min(2 * search->wait, 1024);
+	if (at > from)
+		ls_score_evaluate(model, due->state, at, due->score);
+}
+
+/* ---------- over jumps ---------- */
+
+/* find is ls_next_change_find() once it is known what is watched. */
+static TimestampTz
+find(Search *search, bool *drift)
+{
+	LsDue	   *due = search->due;
 	LsCurve    *curve = due->score->curve;
 	TimestampTz start = curve->from;
 	TimestampTz future = curve->future;
 	TimestampTz last = Min(due->until, END_TIMESTAMP - 1);
-	Search		search;
+	int			next = search->wait;
 
-	search.due = due;
-	watch(&search);
-	due->gradual = false;
 	for (int jumps = 0;; jumps++)
 	{
 		TimestampTz end = Min(curve->jump, last + 1);
-		TimestampTz at = smooth(&search, start, end, drift);
+		TimestampTz at = smooth(search, start, end, drift);
 
 		if (at < end)
 		{
@@ -426,12 +635,73 @@ ls_next_change_find(LsDue *due, bool *drift)
 		if (jumps % 1000 == 999)
 			CHECK_FOR_INTERRUPTS();
 		ls_score_evaluate(due->model, due->state, end, due->score);
-		if (crosses(&search))
+		if (crosses(search))
 			return end;
 		*drift = true;
-		if (watch_notices(&search.drifting, due->model, due->score))
+		if (watch_notices(&search->drifting, due->model, due->score))
 			return end;
+		if (jumps < next)
+			continue;
+		pass_over(search, last, future);
+		next = jumps + search->wait;
 	}
+}
+
+/*
+ * ls_next_change_find gives the earliest instant after that of the score at which
+ * something watched changes, or may change; DT_NOEND where that is later than until,
+ * or never.  drift tells whether only numbers change.
+ */
+TimestampTz
+ls_next_change_find(LsDue *due, bool *drift)
+{
+	Search		search;
+	TimestampTz at;
+
+	search.due = due;
+	watch(&search);
+	due->gradual = false;
+	at = find(&search, drift);
+	if (search.here)
+	{
+		ls_score_free(search.here);
+		ls_score_free(search.there);
+	}
+	if (search.in_force)
+		pfree(search.in_force);
+	return at;
+}
+
+/*
+ * ls_next_change_was_none tells whether time can have changed nothing but numbers from
+ * an earlier instant, with its score and stage, to that of a score with its curve, where
+ * there was no jump between them.  So it is if all that has changed the score has
+ * changed it in one direction: then it was within its bounds if it is at either end.
+ * False where that is not known.
+ */
+bool
+ls_next_change_was_none(LsModel *model, double before, bool disqualified,
+						const LsStageState *stage, const LsScore *score)
+{
+	const LsCurve *curve = score->curve;
+	double		direction = 0;
+	LsBounds	bounds;
+
+	if (disqualified != score->disqualified)
+		return false;
+	for (int i = 0; i < curve->npieces; i++)
+	{
+		const LsPiece *piece = &curve->pieces[i];
+		double		moves = (piece->value > 0) == (model->categories[piece->category].weight > 0) ? 1 : -1;
+
+		if (moves * direction < 0)
+			return false;
+		direction = moves;
+	}
+	no_bounds(&bounds);
+	ls_stage_bounds(model, before, stage, &bounds);
+	within(&bounds, model->min_score, model->max_score);
+	return !outside(&bounds, before) && !outside(&bounds, score->score);
 }
 
 /*

@@ -50,6 +50,8 @@ typedef struct LsDue
 } LsDue;
 
 extern TimestampTz ls_next_change_find(LsDue *due, bool *drift);
+extern bool ls_next_change_was_none(LsModel *model, double before, bool disqualified,
+									const LsStageState *stage, const LsScore *score);
 extern TimestampTz ls_next_change_ahead(const LsDue *due, TimestampTz from, TimestampTz at);
 
 /*

@@ -285,6 +285,42 @@ jump_of_latest(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		add_jump_at_bucket(model, rule, curve, now + 1);
 }
 
+/*
+ * ls_rule_points_may_jump tells whether there may be a jump after one instant and not
+ * after another.  A rule with periods may jump at the begin of each.
+ */
+bool
+ls_rule_points_may_jump(LsModel *model, const LsState *state, TimestampTz from, TimestampTz to)
+{
+	if (state->nfuture > 0)
+		return true;
+	for (int i = 0; i < state->nslots; i++)
+	{
+		const LsSlot *slot = &state->slots[i];
+		const LsRule *rule = ls_model_rule_by_version(model, slot->version);
+
+		if (slot->more->nfuture > 0 ||
+			(rule && !rule->plain && rule->kind == LS_EVENT &&
+			 (rule->bucketed || ls_state_needs_buckets(rule))))
+			return true;
+	}
+	for (int i = 0; i < model->nabsences; i++)
+	{
+		const LsRule *rule = model->absences[i];
+		const LsSlot *slot = ls_state_slot((LsState *) state, rule->version, false);
+		LsContribution before = {.last_match = DT_NOBEGIN};
+		LsContribution after = {.last_match = DT_NOBEGIN};
+
+		evaluate_absence(state, rule, slot, from, &before);
+		evaluate_absence(state, rule, slot, to, &after);
+		/* where it takes effect no more, it may have in between */
+		if (before.matched != after.matched ||
+			(from < rule->events_before && to >= rule->events_before))
+			return true;
+	}
+	return false;
+}
+
 /* new_piece makes room for a piece. */
 static LsPiece *
 new_piece(LsCurve *curve)

@@ -15,6 +15,8 @@
 extern double ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket);
 extern void ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 									   LsCurve *curve);
+extern bool ls_rule_points_may_jump(LsModel *model, const LsState *state, TimestampTz from,
+									TimestampTz to);
 extern void ls_rule_points_add(LsModel *model, const LsState *state, TimestampTz t,
 							   LsScore *score);
 

@@ -71,27 +71,39 @@ other_grade(LsModel *model, const LsScoreRow *row, const LsScore *now)
 }
 
 /*
- * ls_score_row_is_outdated tells whether a row's numbers are outdated: because the
- * rules changed, or because time moved them further than the model's drift.
- * at_stored is the score at the row's own instant.
+ * ls_score_row_is_of_other_rules tells whether a row's numbers are outdated because the
+ * rules changed.  at_stored is the score at the row's own instant.
  */
 bool
-ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row, const LsScore *at_stored,
-						 const LsScore *now)
+ls_score_row_is_of_other_rules(LsModel *model, const LsScoreRow *row, const LsScore *at_stored)
 {
 	double		exact = 1e-9 * Max(1.0, at_stored->size);
-	bool		other_rules = row->rules_version != model->version;
 
+	if (row->rules_version == model->version)
+		return false;
+	if (differs(row->score, at_stored->score, exact))
+		return true;
+	for (int i = 0; i < model->ncategories; i++)
+		if (differs(row->categories[i], at_stored->categories[i], exact))
+			return true;
+	return false;
+}
+
+/*
+ * ls_score_row_is_outdated tells whether a row's numbers are outdated: because time
+ * moved them further than the model's drift, or because what is not a number is not that
+ * of the score now.
+ */
+bool
+ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row, const LsScore *now)
+{
 	if (row->disqualified != now->disqualified ||
 		other_grade(model, row, now) ||
-		differs(row->score, now->score, ls_score_drift(model, now->score)) ||
-		(other_rules && differs(row->score, at_stored->score, exact)))
+		differs(row->score, now->score, ls_score_drift(model, now->score)))
 		return true;
 	for (int i = 0; i < model->ncategories; i++)
 		if (differs(row->categories[i], now->categories[i],
-					ls_score_drift(model, now->categories[i])) ||
-			(other_rules &&
-			 differs(row->categories[i], at_stored->categories[i], exact)))
+					ls_score_drift(model, now->categories[i])))
 			return true;
 	return false;
 }

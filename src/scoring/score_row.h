@@ -47,8 +47,9 @@ ls_score_row_is_known(const LsScoreRow *row)
 
 extern void ls_score_row_start(LsModel *model, Datum contact, LsScoreRow *row, TimestampTz t);
 extern void ls_score_row_take_score(LsModel *model, LsScoreRow *row, const LsScore *score);
-extern bool ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row,
-									 const LsScore *at_stored, const LsScore *now);
+extern bool ls_score_row_is_of_other_rules(LsModel *model, const LsScoreRow *row,
+										   const LsScore *at_stored);
+extern bool ls_score_row_is_outdated(LsModel *model, const LsScoreRow *row, const LsScore *now);
 extern LsStageState ls_score_row_stage_state(const LsScoreRow *row);
 extern void ls_score_row_set_stage_state(LsScoreRow *row, const LsStageState *state);
 

@@ -121,6 +121,16 @@ extern void ls_state_take_profile(LsModel *model, LsState *state, const LsState 
 extern bytea *ls_state_encode(const LsState *state);
 extern void ls_state_decode(const bytea *bytes, LsState *state);
 
+/* Room for the slots of a state, kept from one state to the next */
+typedef struct LsSlotRoom
+{
+	MemoryContext context;
+	LsSlot	   *slots;
+	int			n;
+} LsSlotRoom;
+
+extern void ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room);
+
 /* shared with state_codec.c */
 extern LsSlotMore *ls_state_slot_more(LsSlot *slot);
 

@@ -492,12 +492,26 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 		get_lists(from, flags, slot);
 }
 
+/* slots_for gives room for so many slots, in what is kept if that is given. */
+static LsSlot *
+slots_for(LsSlotRoom *room, int n)
+{
+	if (room == NULL)
+		return palloc(sizeof(LsSlot) * n);
+	if (n > room->n)
+	{
+		room->n = Max(n, 2 * room->n);
+		room->slots = MemoryContextAlloc(room->context, sizeof(LsSlot) * room->n);
+	}
+	return room->slots;
+}
+
 static void
-get_slots(Cursor *from, LsState *state)
+get_slots(Cursor *from, LsState *state, LsSlotRoom *room)
 {
 	TimestampTz last = base(state);
 	int			n = get_length(from, 3, sizeof(LsSlot));
-	LsSlot	   *slots = palloc(sizeof(LsSlot) * (n + LS_SPARE_SLOTS));
+	LsSlot	   *slots = slots_for(room, n + LS_SPARE_SLOTS);
 	int64		previous = 0;
 
 	for (int i = 0; i < n; i++)
@@ -523,9 +537,12 @@ get_prior_stage(Cursor *from)
 	return name;
 }
 
-/* ls_state_decode reads what ls_state_encode wrote. */
+/*
+ * ls_state_decode_in reads what ls_state_encode wrote, with its slots in a room that is
+ * kept for the states of a query, one after the other.
+ */
 void
-ls_state_decode(const bytea *bytes, LsState *state)
+ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room)
 {
 	Cursor		from = {(const unsigned char *) VARDATA_ANY(bytes),
 	(const unsigned char *) VARDATA_ANY(bytes) + VARSIZE_ANY_EXHDR(bytes)};
@@ -568,7 +585,14 @@ ls_state_decode(const bytea *bytes, LsState *state)
 	if (override > LS_OVERRIDE_BELOW)
 		malformed();
 	state->override = override;
-	get_slots(&from, state);
+	get_slots(&from, state, room);
 	if (from.at != from.end)
 		malformed();
+}
+
+/* ls_state_decode reads what ls_state_encode wrote. */
+void
+ls_state_decode(const bytea *bytes, LsState *state)
+{
+	ls_state_decode_in(bytes, state, NULL);
 }

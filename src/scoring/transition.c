@@ -18,6 +18,7 @@
 
 #include "base/compat.h"
 #include "base/leadscore.h"
+#include "scoring/rule_points.h"
 
 /*
  * After how many jumps a search for the next due instant stops, early: in a
@@ -137,15 +138,22 @@ arrive(LsTransition *tr, const LsStageState *stage, TimestampTz at,
 	tr->at = at;
 }
 
-/* step moves the contact to its stage at an instant. */
+/* stand moves the contact to its stage at the instant of the score. */
 static void
-step(LsTransition *tr, TimestampTz at, const char *cause)
+stand(LsTransition *tr, TimestampTz at, const char *cause)
 {
 	LsStageState stage = ls_score_row_stage_state(tr->row);
 
-	evaluate_at(tr, at);
 	(void) ls_stage_step(tr->model, tr->score, tr->econtext, &stage, at);
 	arrive(tr, &stage, at, cause, NULL);
+}
+
+/* step evaluates the score at an instant, and moves the contact to its stage there. */
+static void
+step(LsTransition *tr, TimestampTz at, const char *cause)
+{
+	evaluate_at(tr, at);
+	stand(tr, at, cause);
 }
 
 /*
@@ -168,13 +176,39 @@ catch_up(LsTransition *tr, TimestampTz from, TimestampTz to, const char *cause)
 	}
 }
 
-/* catch_up_row goes from the instant of the row to now, if something is due by then. */
-static void
+/*
+ * has_drifted evaluates the score at now, and tells whether only numbers can have
+ * changed since the row was written, without a look at what was between.
+ */
+static bool
+has_drifted(LsTransition *tr)
+{
+	LsScoreRow *row = tr->row;
+	LsStageState stage = ls_score_row_stage_state(row);
+
+	/* the score that the row shows is that of its own instant */
+	if (!tr->exists || row->rules_version != tr->model->version || tr->watch != 0 ||
+		row->scored_at < row->state.last ||
+		ls_rule_points_may_jump(tr->model, &row->state, row->scored_at, tr->now))
+		return false;
+	evaluate_at(tr, tr->now);
+	return ls_next_change_was_none(tr->model, row->score, row->disqualified, &stage, tr->score);
+}
+
+/*
+ * catch_up_row goes from the instant of the row to now, if something is due by then.
+ * True where the score is evaluated at now after that.
+ */
+static bool
 catch_up_row(LsTransition *tr)
 {
 	begin(tr);
-	if (tr->row->state.due <= tr->now)
-		catch_up(tr, ls_score_row_instant(tr->row), tr->now, "time");
+	if (tr->row->state.due > tr->now)
+		return false;
+	if (has_drifted(tr))
+		return true;
+	catch_up(tr, ls_score_row_instant(tr->row), tr->now, "time");
+	return false;
 }
 
 /* ---------- the state ---------- */
@@ -314,9 +348,10 @@ ls_transition_changes_nothing(LsTransition *tr)
 	bool		drift;
 
 	ls_score_evaluate(tr->model, &row->state, ls_score_row_instant(row), at_stored);
+	if (row->state.due <= tr->now || ls_score_row_is_of_other_rules(tr->model, row, at_stored))
+		return false;
 	ls_score_evaluate(tr->model, &row->state, tr->now, tr->score);
-	return row->state.due > tr->now &&
-		!ls_score_row_is_outdated(tr->model, row, at_stored, tr->score) &&
+	return !ls_score_row_is_outdated(tr->model, row, tr->score) &&
 		!ls_stage_step(tr->model, tr->score, tr->econtext, &stage, tr->now) &&
 		next_due(tr, row->state.due - 1, FEW_JUMPS, &drift) == DT_NOEND;
 }
@@ -328,7 +363,8 @@ static bool
 only_if_changed(const LsChange *change)
 {
 	return change->kind == LS_CHANGE_PENDING || change->kind == LS_CHANGE_REPLACE ||
-		change->kind == LS_CHANGE_RULES || change->kind == LS_CHANGE_REFRESH ||
+		change->kind == LS_CHANGE_RULES ||
+		(change->kind == LS_CHANGE_REFRESH && !change->data.refresh.known) ||
 		(change->kind == LS_CHANGE_EVENTS && change->data.events.only_if_changed);
 }
 
@@ -401,6 +437,7 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 		change->data.recompute.stage;
 	bytea	   *before = NULL;
 	TimestampTz last;
+	bool		evaluated = false;
 
 	tr->previous = adds_events(change) && tr->exists && state->events > 0 ?
 		ls_score_row_instant(row) : DT_NOBEGIN;
@@ -410,7 +447,7 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 		state->stage_recorded = true;
 	}
 	if (!state_only)
-		catch_up_row(tr);
+		evaluated = catch_up_row(tr);
 	if (change->kind == LS_CHANGE_REMOVE)
 		return LS_TRANSITION_REMOVE;
 	last = state->last;
@@ -428,6 +465,8 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 		return LS_TRANSITION_WRITE;
 	if (state_only)
 		evaluate_at(tr, tr->now);
+	else if (evaluated && change->kind == LS_CHANGE_DUE)
+		stand(tr, tr->now, "time");
 	else
 		go_on(tr, change, counted->latest, last);
 	ls_score_row_take_score(tr->model, row, tr->score);
@@ -446,7 +485,7 @@ ls_transition_run(LsTransition *tr, const LsChange *change, const LsCounted *cou
 void
 ls_transition_read(LsTransition *tr)
 {
-	catch_up_row(tr);
+	(void) catch_up_row(tr);
 	ls_state_advance(tr->model, &tr->row->state, tr->now);
 	step(tr, tr->now, "time");
 	ls_score_row_take_score(tr->model, tr->row, tr->score);

@@ -79,6 +79,10 @@ typedef struct LsChange
 			LsRowThen	row_then;
 			bool		state_only; /* as above */
 		}			rules;
+		struct
+		{
+			bool		known;		/* the caller has seen that it is outdated */
+		}			refresh;
 		const LsDueRow *due;
 		struct
 		{

@@ -19,10 +19,13 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
@@ -63,24 +66,6 @@ fill(TupleTableSlot *slot, const LsDueRow *row)
 	ExecStoreVirtualTuple(slot);
 }
 
-/* is_there reads a row at the place where it was seen, if it is still there. */
-static bool
-is_there(LsHeapWriter *rows, const LsDueRow *row)
-{
-	TupleTableSlot *found = rows->found;
-	ItemPointerData place = row->place;
-	Form_pg_attribute contact;
-
-	if (!ItemPointerIsValid(&place) || !ls_heap_writer_read_at(rows, &place))
-		return false;
-	slot_getallattrs(found);
-	contact = TupleDescAttr(found->tts_tupleDescriptor, DUE_CONTACT - 1);
-	return DatumGetTimestampTz(found->tts_values[DUE_AT - 1]) == row->at &&
-		DatumGetBool(found->tts_values[DUE_DRIFT - 1]) == row->drift &&
-		datumIsEqual(found->tts_values[DUE_CONTACT - 1], row->contact,
-					 contact->attbyval, contact->attlen);
-}
-
 /*
  * replace replaces one row by another.  False where it has to be locked first, or there
  * is none.  Whoever has written the contact's row of score_<model> has no need to lock
@@ -91,12 +76,9 @@ replace(LsHeapWriter *rows, const LsDueRow *from, const LsDueRow *to)
 {
 	if (!ls_heap_writer_can_replace(rows))
 		return false;
-	if (!is_there(rows, from))
-	{
-		fill(rows->search, from);
-		if (!ls_heap_writer_read(rows))
-			return false;
-	}
+	fill(rows->search, from);
+	if (!ls_heap_writer_read(rows))
+		return false;
 	fill(rows->written, to);
 	return ls_heap_writer_replace(rows);
 }
@@ -132,6 +114,159 @@ ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 		ls_heap_writer_delete(rows);
 	else if (to->at != DT_NOEND)
 		ls_heap_writer_insert(rows);
+}
+
+/* ---------- many changes together ---------- */
+
+#define MAX_MOVES	1000
+
+/*
+ * Rows to be replaced together: old ones are deleted where they were seen, new ones are
+ * inserted in the order of the key.
+ */
+struct LsDueMoves
+{
+	LsRowWriter *table;
+	MemoryContext context;		/* of what is not flushed yet */
+	int			n;
+	struct
+	{
+		LsDueRow	from;
+		LsDueRow	to;
+		bool		deleted;
+	}			moves[MAX_MOVES];
+	TupleTableSlot *slots[MAX_MOVES];
+	int			nslots;
+};
+
+/* ls_due_moves_make makes what replaces rows together. */
+LsDueMoves *
+ls_due_moves_make(LsRowWriter *table)
+{
+	LsDueMoves *moves = palloc(sizeof(LsDueMoves));
+
+	moves->table = table;
+	moves->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore due rows",
+										   ALLOCSET_DEFAULT_SIZES);
+	moves->n = moves->nslots = 0;
+	return moves;
+}
+
+/*
+ * ls_due_moves_add replaces one row by another, sooner or later.  Both must be there, and
+ * a snapshot active that has seen the old one; until they are flushed nobody else may
+ * look for them, nor any code run that could.
+ */
+void
+ls_due_moves_add(LsDueMoves *moves, const LsDueRow *from, const LsDueRow *to)
+{
+	LsKeyType  *key = &moves->table->model->key;
+	MemoryContext old = MemoryContextSwitchTo(moves->context);
+	Datum		contact = datumCopy(to->contact, key->typbyval, key->typlen);
+
+	Assert(ls_heap_writer_can_replace(&moves->table->rows));
+	MemoryContextSwitchTo(old);
+	moves->moves[moves->n].from = *from;
+	moves->moves[moves->n].to = *to;
+	moves->moves[moves->n].from.contact = moves->moves[moves->n].to.contact = contact;
+	if (++moves->n == MAX_MOVES)
+		ls_due_moves_flush(moves);
+}
+
+static int
+by_key(const void *a, const void *b, void *key)
+{
+	const LsDueRow *x = *(LsDueRow *const *) a;
+	const LsDueRow *y = *(LsDueRow *const *) b;
+
+	if (x->at != y->at)
+		return x->at < y->at ? -1 : 1;
+	if (x->drift != y->drift)
+		return x->drift ? 1 : -1;
+	return ls_key_compare(key, x->contact, y->contact);
+}
+
+/*
+ * delete_old deletes old rows where they were seen.  That the transaction's writer has
+ * written the contact's row tells that there is none else who changes them.
+ */
+static void
+delete_old(LsHeapWriter *rows, void *arg)
+{
+	LsDueMoves *moves = arg;
+
+	CheckCmdReplicaIdentity(rows->rel, CMD_DELETE);
+	for (int i = 0; i < moves->n; i++)
+	{
+		ItemPointerData place = moves->moves[i].from.place;
+
+		moves->moves[i].deleted =
+			ls_table_tuple_delete(rows->rel, &place, rows->estate->es_output_cid) == TM_Ok;
+	}
+}
+
+/* delete_rest deletes old rows that are not where they were seen. */
+static void
+delete_rest(LsHeapWriter *rows, LsDueMoves *moves)
+{
+	for (int i = 0; i < moves->n; i++)
+	{
+		if (moves->moves[i].deleted)
+			continue;
+		fill(rows->search, &moves->moves[i].from);
+		if (ls_heap_writer_find(rows))
+			ls_heap_writer_delete(rows);
+	}
+}
+
+/* insert_new inserts new rows, in the order of the key. */
+static void
+insert_new(LsHeapWriter *rows, void *arg)
+{
+	LsDueMoves *moves = arg;
+	EState	   *estate = rows->estate;
+
+	for (int i = 0; i < moves->n && RelationGetDescr(rows->rel)->constr; i++)
+		ExecConstraints(rows->info, moves->slots[i], estate);
+	table_multi_insert(rows->rel, moves->slots, moves->n, estate->es_output_cid, 0, NULL);
+	for (int i = 0; i < moves->n; i++)
+		list_free(ls_new_index_tuples(rows->info, moves->slots[i], estate));
+}
+
+/* fill_slots gives the new rows to the slots from which they are written. */
+static void
+fill_slots(LsHeapWriter *rows, LsDueMoves *moves)
+{
+	const LsDueRow *ordered[MAX_MOVES];
+
+	for (int i = 0; i < moves->n; i++)
+		ordered[i] = &moves->moves[i].to;
+	qsort_arg(ordered, moves->n, sizeof(LsDueRow *), by_key, &moves->table->model->key);
+	for (; moves->nslots < moves->n; moves->nslots++)
+		moves->slots[moves->nslots] =
+			MakeSingleTupleTableSlot(rows->written->tts_tupleDescriptor, &TTSOpsVirtual);
+	for (int i = 0; i < moves->n; i++)
+		fill(moves->slots[i], ordered[i]);
+}
+
+/* ls_due_moves_flush replaces the rows that were added. */
+void
+ls_due_moves_flush(LsDueMoves *moves)
+{
+	LsHeapWriter *rows = &moves->table->rows;
+	MemoryContext old = CurrentMemoryContext;
+
+	if (moves->n == 0)
+		return;
+	MemoryContextSwitchTo(GetMemoryChunkContext(moves));
+	fill_slots(rows, moves);
+	MemoryContextSwitchTo(moves->context);
+	ls_heap_writer_run(rows, delete_old, moves);
+	delete_rest(rows, moves);
+	ls_heap_writer_run(rows, insert_new, moves);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(moves->context);
+	moves->n = 0;
 }
 
 /* ---------- reading ---------- */

@@ -14,11 +14,16 @@
 #include "tables/row_writer.h"
 
 typedef struct LsDueCursor LsDueCursor;
+typedef struct LsDueMoves LsDueMoves;
 
 extern LsRowWriter *ls_due_table_open(LsModel *model);
 extern bool ls_due_table_has(LsRowWriter *table, const LsDueRow *row);
 extern void ls_due_table_move(LsRowWriter *table, const LsDueRow *from,
 							  const LsDueRow *to);
+
+extern LsDueMoves *ls_due_moves_make(LsRowWriter *table);
+extern void ls_due_moves_add(LsDueMoves *moves, const LsDueRow *from, const LsDueRow *to);
+extern void ls_due_moves_flush(LsDueMoves *moves);
 
 extern int	ls_due_table_read(const char *model, const LsDueRow *after,
 							  TimestampTz until, int limit, LsDueRow *rows);

@@ -23,6 +23,8 @@
 #include "base/sql.h"
 #include "base/table_scan.h"
 #include "rules/score_columns.h"
+#include "scoring/contact_score.h"
+#include "tables/top_scores.h"
 
 PG_FUNCTION_INFO_V1(ls_guard);
 
@@ -48,6 +50,8 @@ ls_guard(PG_FUNCTION_ARGS)
 				 strncmp(RelationGetRelationName(trigger->tg_relation), "outbox_", 7) == 0 ?
 				 errhint("Use leadscore.outbox_take(), outbox_done(), outbox_failed(), outbox_retry() or outbox_discard().") :
 				 errhint("Scores follow from events and rules: change those, or use leadscore.rescore().")));
+	if (!ls_sql_is_writing() && strncmp(RelationGetRelationName(trigger->tg_relation), "score_", 6) == 0)
+		ls_top_scores_forget(RelationGetRelationName(trigger->tg_relation) + 6);
 	return PointerGetDatum(NULL);
 }
 
@@ -194,6 +198,28 @@ ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row)
 	read_values(model, slot->tts_values, slot->tts_isnull, row);
 }
 
+/*
+ * ls_score_table_read_values reads the values of a row of the table, whose columns the
+ * caller has checked.  The contact may refer to them.
+ */
+void
+ls_score_table_read_values(LsModel *model, const Datum *values, const bool *nulls, LsScoreRow *row)
+{
+	read_values(model, values, nulls, row);
+}
+
+/*
+ * ls_score_table_read_state reads of the values of a row what its score follows from,
+ * its state, into slots that are kept; the rest of the row is left to the caller.
+ */
+void
+ls_score_table_read_state(LsModel *model, const Datum *values, const bool *nulls,
+						  LsState *state, LsSlotRoom *room)
+{
+	check_values(model, values, nulls);
+	ls_state_decode_in(DatumGetByteaPP(values[AT(model, STATE)]), state, room);
+}
+
 /* ls_score_table_shown gives the columns of a row but for its state, which is NULL. */
 void
 ls_score_table_shown(LsModel *model, const LsScoreRow *row, Datum *values, bool *nulls)
@@ -300,6 +326,30 @@ ls_score_table_read(LsScoreTable *table, LsScoreRow *row)
 	return try_read(table->model, found->tts_values, found->tts_isnull, row);
 }
 
+/*
+ * put_top gives a row in the slot from which it is written its top_score, where its score
+ * is high enough.  A row that is true at an instant to come, as a clock is held or ahead,
+ * does not tell how high the contact's score is until then: it is the highest.
+ */
+static void
+put_top(LsScoreTable *table, double score, TimestampTz scored_at)
+{
+	const LsModel *model = table->model;
+	TupleTableSlot *written = table->rows.written;
+	float4		top;
+
+	if (model->score_top == LS_SCORE_NOWHERE)
+		return;
+	if (unlikely(scored_at > GetCurrentTimestamp()))
+		top = INFINITY;
+	else if (unlikely(score >= model->top_from))
+		top = ls_score_grid(model, score);
+	else
+		return;
+	written->tts_values[model->score_top] = Float4GetDatum(top);
+	written->tts_isnull[model->score_top] = false;
+}
+
 /* put_row stores a row in the slot from which it is written. */
 static void
 put_row(LsScoreTable *table, const LsScoreRow *row)
@@ -310,6 +360,7 @@ put_row(LsScoreTable *table, const LsScoreRow *row)
 	ls_score_table_shown(table->model, row, written->tts_values, written->tts_isnull);
 	written->tts_values[AT(table->model, STATE)] = PointerGetDatum(ls_state_encode(&row->state));
 	written->tts_isnull[AT(table->model, STATE)] = false;
+	put_top(table, row->score, row->scored_at);
 	ExecStoreVirtualTuple(written);
 }
 
@@ -330,6 +381,30 @@ ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row)
 {
 	put_row(table, row);
 	return ls_heap_writer_replace(&table->rows);
+}
+
+/*
+ * ls_score_table_set_top gives the locked row its top_score, if it lacks it, and leaves
+ * the rest as it is.
+ */
+void
+ls_score_table_set_top(LsScoreTable *table)
+{
+	TupleTableSlot *found = table->rows.found;
+	TupleTableSlot *written = table->rows.written;
+	int			natts = written->tts_tupleDescriptor->natts;
+	int			scored_at = AT(table->model, SCORED_AT);
+
+	slot_getallattrs(found);
+	if (found->tts_isnull[1] || found->tts_isnull[scored_at] || !found->tts_isnull[table->model->score_top])
+		return;
+	ExecClearTuple(written);
+	memcpy(written->tts_values, found->tts_values, sizeof(Datum) * natts);
+	memcpy(written->tts_isnull, found->tts_isnull, sizeof(bool) * natts);
+	put_top(table, DatumGetFloat8(found->tts_values[1]), DatumGetTimestampTz(found->tts_values[scored_at]));
+	ExecStoreVirtualTuple(written);
+	if (!written->tts_isnull[table->model->score_top])
+		ls_heap_writer_update(&table->rows);
 }
 
 /* ls_score_table_update updates the locked row. */

@@ -17,6 +17,10 @@
 extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 									  LsScoreRow *row);
 extern void ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row);
+extern void ls_score_table_read_values(LsModel *model, const Datum *values, const bool *nulls,
+									   LsScoreRow *row);
+extern void ls_score_table_read_state(LsModel *model, const Datum *values, const bool *nulls,
+									  LsState *state, LsSlotRoom *room);
 extern void ls_score_table_shown(LsModel *model, const LsScoreRow *row,
 								 Datum *values, bool *nulls);
 
@@ -34,6 +38,7 @@ extern bool ls_score_table_look_up(LsScoreTable *table, Datum contact);
 extern ErrorData *ls_score_table_read(LsScoreTable *table, LsScoreRow *row);
 extern bool ls_score_table_insert(LsScoreTable *table, const LsScoreRow *row);
 extern bool ls_score_table_replace(LsScoreTable *table, const LsScoreRow *row);
+extern void ls_score_table_set_top(LsScoreTable *table);
 extern void ls_score_table_update(LsScoreTable *table, const LsScoreRow *row);
 extern void ls_score_table_delete(LsScoreTable *table, Datum contact);
 extern void ls_score_table_close(LsScoreTable *table);

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "rules/disclosure.h"
 #include "rules/source_locks.h"
 #include "scoring/transition.h"
@@ -55,8 +56,11 @@ struct LsScoreWriter
 	bool		unlocked;		/* ... which was read without a lock, ... */
 	bool		must_lock;		/* ... but this change needs the lock after all */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
+	bool		asked;			/* the caller's snapshot was asked ... */
+	bool		none_pending;	/* ... and sees nothing that is pending of any contact */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
 	LsRowWriter *due;			/* opened when it is first needed */
+	LsDueMoves *moves;			/* of due rows, to be made together; likewise */
 	LsStageHistory *history;
 	LsRowWriter *profiles;		/* likewise */
 	int64		transitions;	/* of stage, of all changes */
@@ -98,9 +102,23 @@ ls_score_writer_open(LsModel *model, const char *cause)
 	return writer;
 }
 
+/* flush_moves makes the moves of due rows that wait. */
+static void
+flush_moves(LsScoreWriter *writer)
+{
+	ErrorContextCallback callback = {error_context_stack, ls_disclosure_context, writer->model};
+
+	if (writer->moves == NULL)
+		return;
+	error_context_stack = &callback;
+	ls_due_moves_flush(writer->moves);
+	error_context_stack = callback.previous;
+}
+
 void
 ls_score_writer_close(LsScoreWriter *writer)
 {
+	flush_moves(writer);
 	if (writer->due)
 		ls_row_writer_close(writer->due);
 	if (writer->stage_context)
@@ -172,6 +190,22 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 	return state;
 }
 
+/*
+ * take_seen_pending deletes and adds up what is pending of a contact as its events were
+ * seen.  All contacts are read with one snapshot: if the table has no pages after the
+ * first one, that sees nothing.
+ */
+static void
+take_seen_pending(LsScoreWriter *writer, Datum contact)
+{
+	if (writer->none_pending)
+		return;
+	take_pending(writer, contact);
+	if (!writer->asked)
+		writer->none_pending = !ls_relation_has_pages(writer->model->pending_table);
+	writer->asked = true;
+}
+
 /* take_newest_pending deletes and adds up what is pending of a contact now. */
 static void
 take_newest_pending(LsScoreWriter *writer, Datum contact)
@@ -241,14 +275,14 @@ read_change(LsScoreWriter *writer, const LsChange *change, LsCounted *counted)
 				counted->latest = last_event(change->data.replace.state);
 			if (missed_events(writer, change->data.replace.row_then))
 				return false;
-			take_pending(writer, change->contact);	/* as the events were seen */
+			take_seen_pending(writer, change->contact);
 			counted->whole = change->data.replace.state;
 			break;
 		case LS_CHANGE_RULES:
 			if (missed_events(writer, change->data.rules.row_then))
 				return false;
 			if (!change->data.rules.state_only)
-				take_pending(writer, change->contact);	/* likewise */
+				take_seen_pending(writer, change->contact);
 			counted->slots = change->data.rules.slots;
 			counted->versions = change->data.rules.versions;
 			counted->nversions = change->data.rules.nversions;
@@ -360,19 +394,31 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 /* How often a change tries to replace a row before it locks it */
 #define UNLOCKED_ATTEMPTS	3
 
+/* is_held tells whether the caller keeps others away from the contact's row, if it has one. */
+static bool
+is_held(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_REPLACE && change->data.replace.row_then != LS_ROW_NONE) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.row_then != LS_ROW_NONE);
+}
+
 /*
- * needs_no_lock tells whether a change reads nothing but the contact's row.  Conditions
- * of stages that read the contact table need the lock: whoever changes that table may
- * find nothing to write in the row.  So does a change that may write nothing: what has
- * let it be would be changed by another transaction.
+ * needs_no_lock tells whether a change reads nothing but the contact's row, or whether
+ * that is locked already.  Conditions of stages that read the contact table need the
+ * lock: whoever changes that table may find nothing to write in the row.  So does a
+ * change that may write nothing: what has let it be would be changed by another
+ * transaction.  A row that is due is written, or locked after all.
  */
 static bool
 needs_no_lock(const LsScoreWriter *writer, const LsChange *change)
 {
-	return change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
-		!change->data.events.merge_pending && !change->data.events.only_if_changed &&
-		!change->skip_locked && writer->taken.nrows == 0 &&
-		!writer->model->stages_read_contact && ls_heap_writer_can_replace(&writer->table.rows);
+	bool		alone = change->kind == LS_CHANGE_DUE || is_held(change) ||
+		(change->kind == LS_CHANGE_EVENTS && !change->data.events.read_profile &&
+		 !change->data.events.merge_pending && !change->data.events.only_if_changed &&
+		 !change->skip_locked);
+
+	return alone && writer->taken.nrows == 0 && !writer->model->stages_read_contact &&
+		ls_heap_writer_can_replace(&writer->table.rows);
 }
 
 /* write_row writes a row.  False to start again. */
@@ -382,7 +428,12 @@ write_row(LsScoreWriter *writer, const LsScoreRow *row)
 	if (!writer->exists)
 		return ls_score_table_insert(&writer->table, row);
 	if (writer->unlocked)
-		return ls_score_table_replace(&writer->table, row);
+	{
+		bool		replaced = ls_score_table_replace(&writer->table, row);
+
+		writer->must_lock |= writer->table.rows.busy;
+		return replaced;
+	}
 	ls_score_table_update(&writer->table, row);
 	return true;
 }
@@ -404,6 +455,31 @@ was_missed(LsScoreWriter *writer, Datum contact)
 
 /* ---------- due instants ---------- */
 
+/*
+ * moves_later tells whether the row of due_<model> may be moved together with those of
+ * other contacts.  No code of the owner's runs until then: it could write events of the
+ * contact.
+ */
+static bool
+moves_later(const LsScoreWriter *writer, const LsDueRow *from, const LsDueRow *to)
+{
+	return ItemPointerIsValid(&from->place) && to->at != DT_NOEND && writer->damage == NULL &&
+		writer->table.rows.plain && ls_heap_writer_can_replace(&writer->due->rows);
+}
+
+static void
+move_due_later(LsScoreWriter *writer, const LsDueRow *from, const LsDueRow *to)
+{
+	if (writer->moves == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(MemoryContextGetParent(writer->context));
+
+		writer->moves = ls_due_moves_make(writer->due);
+		MemoryContextSwitchTo(old);
+	}
+	ls_due_moves_add(writer->moves, from, to);
+}
+
 /* move_due moves the contact's row of due_<model> to the instant in its state. */
 static void
 move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsState *to)
@@ -418,6 +494,11 @@ move_due(LsScoreWriter *writer, Datum contact, const LsDueRow *from, const LsSta
 
 		writer->due = ls_due_table_open(writer->model);
 		MemoryContextSwitchTo(old);
+	}
+	if (moves_later(writer, from, &row))
+	{
+		move_due_later(writer, from, &row);
+		return;
 	}
 	/* a damaged row does not tell where its own is: that may be this one */
 	if (writer->damage && row.at != DT_NOEND && ls_due_table_has(writer->due, &row))
@@ -437,6 +518,8 @@ not_due(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row,
 	bool		known = writer->exists && row->state.due == change->data.due->at &&
 		row->state.due_drift == change->data.due->drift;
 
+	if ((!known || row->state.due > t) && lacks_lock(writer))
+		return true;
 	ls_state_init(&none);
 	if (!known)
 		move_due(writer, change->contact, change->data.due, &none);
@@ -560,14 +643,20 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	Datum		contact = (*change)->contact;
 	LsChangeKind kind = (*change)->kind;
 	/* what an earlier attempt has deleted from pending_<model> must not be lost */
-	bool		skip = (*change)->skip_locked && writer->taken.nrows == 0;
+	bool		skip = (*change)->skip_locked && writer->taken.nrows == 0 && !writer->unlocked;
 
 	writer->damage = NULL;
 	*outcome = LS_SKIPPED;
 	if (skip && !ls_score_table_lock_free(&writer->table, contact, &writer->exists))
 		return false;
+	writer->table.rows.nowait = writer->unlocked && (*change)->skip_locked;
 	if (!skip)
 		writer->exists = find_row(writer, contact);
+	if (writer->unlocked && writer->table.rows.busy)
+	{
+		writer->must_lock = true;
+		return true;
+	}
 	if (writer->exists)
 		writer->damage = ls_score_table_read(&writer->table, row);
 	*outcome = LS_UNCHANGED;
@@ -626,7 +715,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	tr.exists = writer->exists;
 	tr.now = Max(ls_clock(), earliest(writer, change, &row));
 	if (change->kind == LS_CHANGE_DUE && not_due(writer, change, &row, tr.now))
-		return true;
+		return !(writer->must_lock && writer->unlocked);
 	if (!tr.exists && enqueue_target(writer, change))
 		return true;
 	if (!removes)
@@ -673,6 +762,9 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return false;
 	if (!removes)
 		record_profile(writer, change, &profile, &row.state, tr.now);
+	/* the tables that they go to may have triggers */
+	if (tr.events != NIL)
+		flush_moves(writer);
 	/* events of time are not reported of a contact that is deleted */
 	if (removes || result == LS_TRANSITION_WRITE)
 		foreach(lc, tr.events)

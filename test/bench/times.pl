@@ -257,21 +257,37 @@ SQL
 ################################################################################
 # Reading
 
+# looked_up looks up a thousand contacts, each by a join, planned each time.
+sub looked_up
+{
+	my ($prefix) = @_;
+	return <<"SQL" =~ s/\n\t*/ /gr;
+DO \$\$ BEGIN FOR i IN 1 .. 1000 LOOP
+	EXECUTE 'SELECT c.id, s.score FROM contact_leadscore c JOIN leadscore.${prefix}_leadscore s ON s.contact_id = c.id WHERE c.id = ' || i;
+END LOOP; END \$\$;
+SQL
+}
+
 if ($parts{reading})
 {
 	my $many = 5 * $contacts;
 	fresh($many, 'leadscore');
 	run("CREATE TABLE looked_up AS SELECT id FROM contact_leadscore WHERE id % 100 = 7; ANALYZE looked_up");
 	my %query = (
+		stored_average => 'SELECT avg(score) FROM leadscore.score_leadscore;',
+		live_average => 'SELECT avg(score) FROM leadscore.live_leadscore;',
 		stored => 'SELECT stage, sum(score) FROM leadscore.score_leadscore GROUP BY 1;',
 		live => 'SELECT stage, sum(score) FROM leadscore.live_leadscore GROUP BY 1;',
 		stored_join => 'SELECT sum(score) FROM looked_up JOIN leadscore.score_leadscore ON contact_id = id;',
 		live_join => 'SELECT sum(score) FROM looked_up JOIN leadscore.live_leadscore ON contact_id = id;',
+		stored_look_up => looked_up('score'),
+		live_look_up => looked_up('live'),
 		stored_top => 'SELECT contact_id FROM leadscore.score_leadscore ORDER BY score DESC LIMIT 20;',
 		live_top => 'SELECT contact_id FROM leadscore.live_leadscore ORDER BY score DESC LIMIT 20;',
 		top => "SELECT * FROM leadscore.top('leadscore', 20);");
 	my $has_top = run("SELECT count(*) FROM pg_proc WHERE proname = 'top' AND pronamespace = 'leadscore'::regnamespace");
-	foreach my $what ([ aggregate => qw(stored live) ], [ join => qw(stored_join live_join) ],
+	foreach my $what ([ average => qw(stored_average live_average) ], [ aggregate => qw(stored live) ],
+		[ join => qw(stored_join live_join) ], [ '1000 look-ups' => qw(stored_look_up live_look_up) ],
 		[ 'best 20' => qw(stored_top live_top), $has_top ? 'top' : () ])
 	{
 		my ($x, @variants) = @$what;
@@ -281,7 +297,8 @@ if ($parts{reading})
 }
 
 ################################################################################
-# Events that were there before the model, beside one GROUP BY that writes the sums
+# Events that were there before the model, counted at once, beside one GROUP BY that
+# writes the sums; attach.pl measures this as a job, and in processor time
 
 if ($parts{backfill})
 {
@@ -295,21 +312,26 @@ SQL
 	run('VACUUM ANALYZE event_old');
 	my $values = in_rounds([ 'GROUP BY', 'attach' ], sub {
 		my ($variant) = @_;
-		my $started = time;
+		my $started;
 		if ($variant eq 'attach')
 		{
+			run("SELECT leadscore.create_model('old', 'contact_old')");
+			run('VACUUM ANALYZE');
+			$started = time;
 			run(<<'SQL' . rules('old', 4, 4) . 'COMMIT;');
 BEGIN;
-SELECT leadscore.create_model('old', 'contact_old');
 SELECT leadscore.attach('old', 'event_old', 'contact', 'at', event => 'what');
 SQL
 		}
 		else
 		{
-			# the conditions and half-lives of the four rules
-			run('CREATE TABLE sums AS SELECT contact, ' . join(', ', map { <<"SQL" } 1 .. 4) . 'FROM event_old GROUP BY contact');
-sum(exp(-ln(2) / ($_ * 86400) * extract(epoch FROM now() - at)::float8))
-	FILTER (WHERE what = 'e@{[ $_ % 4 ]}' AND @{[ $_ % 2 ? "amount > $_" : "url LIKE '/docs/%'" ]}) AS sum_$_
+			# the conditions, points and half-lives of the four rules, in a table like that of scores
+			run('CREATE TABLE sums (contact bigint PRIMARY KEY, ' . join(', ', map { "sum_$_ float8" } 1 .. 4)
+				  . ', last_at timestamptz, stage text) WITH (fillfactor = 70)');
+			$started = time;
+			run('INSERT INTO sums SELECT contact, ' . join(', ', map { <<"SQL" } 1 .. 4) . ", max(at), 'none' FROM event_old GROUP BY contact");
+sum($_ * power(2, extract(epoch FROM at - now())::float8 / ($_ * 86400)))
+	FILTER (WHERE what = 'e@{[ $_ % 4 ]}' AND @{[ $_ % 2 ? "amount > $_" : "url LIKE '/docs/%'" ]})
 SQL
 		}
 		my $took = time - $started;
@@ -321,28 +343,43 @@ SQL
 }
 
 ################################################################################
-# A midnight at which all contacts are due, beside the nightly UPDATE of all scores
+# A midnight at which all contacts are due, beside an UPDATE of as many rows of a copy
+# of the score table, and the nightly UPDATE of plain scores
 
 if ($parts{midnight})
 {
 	fresh($contacts, 'leadscore', 'row_trigger');
-	my $days = 0;
-	my $values = in_rounds([ 'nightly UPDATE', 'refresh' ], sub {
+	run(<<'SQL');
+DROP TABLE IF EXISTS score_copy;
+CREATE TABLE score_copy (LIKE leadscore.score_leadscore INCLUDING ALL) WITH (fillfactor = 70);
+INSERT INTO score_copy TABLE leadscore.score_leadscore;
+VACUUM ANALYZE score_copy;
+SQL
+	my %nightly = (
+		'UPDATE of a copy' => "UPDATE score_copy SET score = score * exp(-0.0000001 * 86400), scored_at = scored_at + interval '1 day';",
+		'nightly UPDATE' => "UPDATE plain_row_trigger SET score = score * exp(-0.0000001 * 86400), at = at + interval '1 day';");
+	my @variants = ('UPDATE of a copy', 'nightly UPDATE', 'refresh');
+	my ($days, %cpu) = (0);
+	my $values = in_rounds(\@variants, sub {
 		my ($variant) = @_;
+		my ($clock, $sql) = ('', $nightly{$variant});
 		run('CHECKPOINT');
 		if ($variant eq 'refresh')
 		{
-			$days += 3;
-			my $clock = "SELECT set_config('leadscore.clock', (now() + interval '$days days')::text, false);";
-			my $took = ms("SELECT leadscore.refresh('leadscore');", $clock);
-			run('VACUUM');
-			return $took / 1000;
+			$days++;
+			$clock = "SELECT set_config('leadscore.clock', (now() + interval '$days days')::text, false);\n";
+			$sql = "SELECT leadscore.refresh('leadscore');";
 		}
-		my $took = ms("UPDATE plain_row_trigger SET score = score * exp(-0.0000001 * 86400), at = at + interval '1 day';");
+		my $ticks = "SELECT 'cpu ' || (x[14]::int + x[15]::int) FROM regexp_split_to_array(pg_read_file('/proc/self/stat'), ' ') x;";
+		my $said = run("$clock$ticks\n\\timing on\n$sql\n\\timing off\n$ticks\n");
+		my ($time) = $said =~ /Time: ([\d.]+) ms/ or die "no time in: $said";
+		my @ticks = $said =~ /^cpu (\d+)/mg;
+		push @{ $cpu{$variant} }, ($ticks[1] - $ticks[0]) / 100;
 		run('VACUUM');
-		return $took / 1000;
+		return $time / 1000;
 	});
-	reported('a midnight, all due', "$contacts contacts", 's', [ 'nightly UPDATE', 'refresh' ], $values);
+	reported('a midnight, all due', "$contacts contacts", 's', \@variants, $values);
+	reported('a midnight, all due, CPU', "$contacts contacts", 's', \@variants, \%cpu);
 }
 
 ################################################################################

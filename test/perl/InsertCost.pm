@@ -12,17 +12,19 @@ use warnings;
 
 use Callgrind;
 use Exporter 'import';
+use POSIX ();
 
 our @EXPORT = qw(insert_cost insert_cases insert_report insert_ratio);
 
 my $contacts = 20_000;
+my $due = 5_000;
 my $made;
 my %known;
 
 # When the events happened that are counted: a day ago in cases of scores that change
 # from then on; else so long ago that nothing is left of them but the state, and there
 # are no due rows.
-my %ago = (now => 1, one_rule => 1, stage => 1);
+my %ago = (now => 1, one_rule => 1, stage => 1, midnight => 1);
 
 # Days before that the contacts had their first event: long enough for the next one
 # to move a due row far, and to change a stage.
@@ -114,16 +116,23 @@ my %setup = (
 	spread => $model . rules(20, 4),
 	one_rule => $model . $one_rule,
 	now => $model . rules(20),
+	midnight => $model . rules(20),
 	stage => $model . rules(20) . $stage);
 
 # How statements come: single rows for contacts far from each other, 50 for one,
-# the first of a session, or many rows a statement.
+# the first of a session, or many rows a statement; or contacts that are all due after
+# so many days, and as many rows of a copy of their table.  Or queries: over all
+# contacts, or for one.
 my %shapes = (
 	single => { rows => 1 },
 	burst => { rows => 1 },
 	first => { rows => 1, cold => 1 },
 	repeated => { rows => 2000, each => 10 },
-	distinct => { rows => 2000, each => 1 });
+	distinct => { rows => 2000, each => 1 },
+	due => { days => 1 },
+	update => { days => 1 },
+	average => { query => 'SELECT avg(score) FROM leadscore.%s_m;', of => $contacts },
+	look_up => { query => 'SELECT c.id, s.score FROM contact c JOIN leadscore.%s_m s ON s.contact_id = c.id WHERE c.id = ' });
 
 # The cases: a setup, a shape (single unless said), what it is compared with, how,
 # and at most what is wanted.
@@ -148,6 +157,12 @@ my @cases = (
 	[ distinct_plpgsql => 'statement', shape => 'distinct', beside => 'distinct_bare' ],
 	[ distinct_all => 'rules_20', shape => 'distinct', beside => 'distinct_bare', peer => 'distinct_plpgsql', most => 2.6 ],
 	[ distinct_spread => 'spread', shape => 'distinct', beside => 'distinct_bare', peer => 'distinct_plpgsql', most => 2.6 ],
+	[ midnight_update => 'midnight', shape => 'update' ],
+	[ midnight_refresh => 'midnight', shape => 'due', beside => 'midnight_update', most => 2 ],
+	[ average_stored => 'rules_20', shape => 'average', of => 'score' ],
+	[ average_live => 'rules_20', shape => 'average', of => 'live', beside => 'average_stored', most => 4 ],
+	[ look_up_stored => 'rules_20', shape => 'look_up', of => 'score' ],
+	[ look_up_live => 'rules_20', shape => 'look_up', of => 'live', beside => 'look_up_stored', most => 1.5 ],
 	[ first_bare => 'bare', shape => 'first' ],
 	[ first_plpgsql => 'plpgsql', shape => 'first', beside => 'first_bare' ],
 	[ first_20 => 'rules_20', shape => 'first', beside => 'first_bare' ],
@@ -172,11 +187,12 @@ sub prepare
 	# databases are made by a session of its own
 	single('postgres', "CREATE DATABASE $setup;\n");
 	my $first = begin($setup) - 86400 * ($first{$setup} // 0) - $contacts;
-	single($setup, $tables . "\tINSERT INTO contact SELECT generate_series(1, $contacts);\n" . $setup{$setup} . <<"SQL");
+	my $n = $setup eq 'midnight' ? $due : $contacts;
+	single($setup, $tables . "\tINSERT INTO contact SELECT generate_series(1, $n);\n" . $setup{$setup} . <<"SQL");
 	INSERT INTO event
 		SELECT -n, n, to_timestamp($first + n), 'e' || CASE '$setup' WHEN 'spread' THEN n % 4 ELSE 1 END,
 			'/docs/page', 100
-		  FROM generate_series(1, $contacts) n;
+		  FROM generate_series(1, $n) n;
 SQL
 	single($setup, "SELECT leadscore.refresh('m');\n") if $setup{$setup} =~ /create_model/;
 	single($setup, "VACUUM ANALYZE;\n");
@@ -193,7 +209,9 @@ sub insert_cost
 
 	return $known{$name} if $known{$name} && !$annotate;
 	prepare($case->{setup});
-	my $cost = $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
+	my $cost = $shape->{query} ? query_cost($case, $shape, $n // 50, $annotate) :
+	  $shape->{days} ? due_cost($case, $shape, $annotate) :
+	  $shape->{rows} > 1 ? rows_cost($case, $shape, $annotate) : row_cost($case, $shape, $n // 50, $annotate);
 	return $known{$name} = $cost;
 }
 
@@ -286,6 +304,47 @@ SQL
 	my @costs = spans($setup, [ shift @statements ], map { [$_] } @statements);
 	print annotated(2) if $annotate;
 	return ($costs[0] + $costs[1]) / 2 / $rows;
+}
+
+# due_cost gives the instructions that a due contact takes, or a row of the copy.
+sub due_cost
+{
+	my ($case, $shape, $annotate) = @_;
+	my $setup = $case->{setup};
+	my $copy = $case->{shape} eq 'update';
+	my @rounds = map {
+		my $clock = begin($setup) + 86400 * $shape->{days} * ++$made->{"days $case->{shape}"};
+		$copy ? "UPDATE score_copy SET score = score * 0.99, scored_at = scored_at + interval '1 day';"
+		  : "SET leadscore.clock = '" . POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime($clock)) . "';\nSELECT leadscore.refresh('m');";
+	} 1 .. 4;
+
+	single($setup, <<'SQL') if $copy;
+	CREATE TABLE score_copy (LIKE leadscore.score_m INCLUDING ALL) WITH (fillfactor = 70);
+	INSERT INTO score_copy SELECT * FROM leadscore.score_m WHERE last_event_at IS NOT NULL;
+SQL
+	single($setup, "VACUUM ANALYZE;\n");
+	# by the clock of the first round nothing is due yet; on the day of the second contacts came
+	my @costs = spans($setup, [ $rounds[0], $rounds[1], 'VACUUM;' ], [ $rounds[2] ], ['VACUUM;'], [ $rounds[3] ]);
+	print annotated(3) if $annotate;
+	unless ($copy)
+	{
+		my ($n) = single($setup, 'SELECT count(*) FROM leadscore.score_m WHERE scored_at > '
+			  . "(SELECT max(scored_at) FROM leadscore.score_m) - interval '1 s';\n") =~ /count = "(\d+)"/;
+		die "$n contacts were due of $due\n" if $n != $due;
+	}
+	return ($costs[0] + $costs[2]) / 2 / $due;
+}
+
+# query_cost gives the instructions of a query for a contact, or of one for all by contact.
+sub query_cost
+{
+	my ($case, $shape, $n, $annotate) = @_;
+	my $query = sprintf $shape->{query}, $case->{of};
+	my @queries = map { $shape->{of} ? $query : "$query$_;" } 101 .. 100 + ($shape->{of} ? 1 : $n);
+	my ($cost) = spans($case->{setup}, [ $shape->{of} ? $query : map { "$query$_;" } 1 .. 12 ], \@queries);
+
+	print annotated(1) if $annotate;
+	return $cost / ($shape->{of} // @queries);
 }
 
 # insert_ratio gives what a case adds to a bare table, beside what plpgsql adds.

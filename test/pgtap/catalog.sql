@@ -46,7 +46,7 @@ SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_class c JOIN pg_att
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = c.oid
 	WHERE relname LIKE '%\_catalog' AND relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace) AND deptype = 'e'$$,
 	'tables and views of a model are no members of the extension');
-SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state}'::name[]);
+SELECT columns_are('leadscore', 'score_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at,rules_version,state,top_score}'::name[]);
 SELECT columns_are('leadscore', 'live_catalog', '{contact_id,score,fit,engagement,grade,stage,stage_since,disqualified,has_contact,last_event_at,scored_at}'::name[]);
 SELECT columns_are('leadscore', 'history_catalog', '{contact_id,from_stage,to_stage,score,changed_at,recorded_at,cause,reason}'::name[]);
 SELECT columns_are('leadscore', 'funnel_daily_catalog', '{day,stage,grade,contacts,entered,left,score_sum}'::name[]);
@@ -56,7 +56,7 @@ SELECT columns_are('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name
 SELECT col_is_pk('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name[], 'due rows are found by their key, in the order of which they are worked off');
 SELECT col_is_pk('leadscore', 'score_catalog', 'contact_id', 'the contact is the key');
 SELECT is((SELECT count(*) FROM pg_index WHERE indrelid = 'leadscore.score_catalog'::regclass), 1::bigint, 'there is no index but the key');
-SELECT ok((SELECT 'fillfactor=70' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
+SELECT ok((SELECT 'fillfactor=45' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
 SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'leadscore\_%' AND NOT tgisinternal
 	AND tgrelid IN ('public.catalog_contact'::regclass, 'public.catalog_event'::regclass)$$,
 	$$SELECT t, 'leadscore_' || n FROM unnest('{catalog_contact,catalog_event}'::text[]) t, unnest('{enter,insert,update,delete,truncate,apply,apply_truncate}'::text[]) n$$,

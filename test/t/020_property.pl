@@ -792,6 +792,15 @@ SELECT $columns FROM oracle.stored_differences('$model', current_only => true);
 SQL
 	show_rules($w, $1, $2) if $out =~ /^[^|]*\|contact ([^|]*)\|([^|]+)\|/;
 
+	# the highest are known, in the half of the seeds from half-way on
+	is_empty($w, <<"SQL", "$when: the highest scores have their top_score");
+SELECT contact_id, score, top_score FROM leadscore.score_$model, leadscore_internal.top_scores
+ WHERE model = '$model' AND score >= complete_from AND (top_score >= score) IS NOT TRUE;
+SELECT contact_id, scored_at FROM leadscore.score_$model, leadscore_internal.top_scores
+ WHERE model = '$model' AND complete_from < 'infinity' AND scored_at > now() AND top_score < 'infinity';
+SQL
+	run($w, 'top_scores', "SELECT leadscore_internal.keep_top_scores('$model', " . between(1, 6) . ");\n") if chance(0.5);
+
 	is_empty($w, <<"SQL", "$when: verify before a refresh");
 SELECT * FROM leadscore.verify('$model') WHERE status = 'wrong';
 SQL
@@ -858,6 +867,42 @@ sub read_instant_of_event
 		WHERE occurred_at BETWEEN '" . instant($w->{base})
 			. "' AND leadscore.clock() ORDER BY md5(occurred_at::text || contact || '$w->{seed}') LIMIT 1;\n");
 	return $at ? read_instant($at) : $w->{base};
+}
+
+# top_is_right: top() has what live rows have, in one statement under the clock that runs
+sub top_is_right
+{
+	my ($w, $what, $sql) = @_;
+	my $model = $w->{model};
+	is_empty($w, <<"SQL", "by the clock that runs: $what");
+RESET leadscore.clock;
+\\o /dev/null
+@{[ $sql // '' ]}
+\\o
+WITH best AS (SELECT k, t.* FROM unnest(ARRAY[1, 2, 3, 5, 8, 10000]) k CROSS JOIN LATERAL leadscore.top('$model', k)
+		WITH ORDINALITY t (contact, score, grade, stage, place)),
+	wanted AS (SELECT k, l.* FROM unnest(ARRAY[1, 2, 3, 5, 8, 10000]) k CROSS JOIN LATERAL (SELECT contact_id::text, score, grade, stage,
+		row_number() OVER (ORDER BY score DESC, contact_id) AS place FROM leadscore.live_$model WHERE NOT disqualified) l
+		WHERE l.place <= k)
+(TABLE best EXCEPT TABLE wanted) UNION ALL (TABLE wanted EXCEPT TABLE best);
+SQL
+}
+
+sub highest
+{
+	my ($w) = @_;
+	my $keep = sub { "SELECT leadscore_internal.keep_top_scores('$w->{model}', " . between(1, 6) . ");" };
+	top_is_right($w, 'what is due');
+	top_is_right($w, 'refreshed', "SELECT leadscore.refresh('$w->{model}');");
+	top_is_right($w, 'with the highest known', $keep->());
+	for my $t (@{ $w->{tables} })
+	{
+		my $some = 'random() < ' . pick(0.1, 0.5);
+		top_is_right($w, "fewer of $t->{name}", (chance(0.5) ? "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" : '')
+			. "DELETE FROM $t->{name} WHERE $some;\nCOMMIT;");
+		top_is_right($w, 'others are the highest', $keep->()) if chance(0.5);
+	}
+	top_is_right($w, 'in the end', "SELECT leadscore.refresh('$w->{model}');\n" . $keep->());
 }
 
 sub run_seed
@@ -964,6 +1009,7 @@ SELECT string_agg(format('%s of %s %s', contributing, total, kind), ', ' ORDER B
 		GROUP BY kind) AS s;
 SQL
 
+	highest($w);
 	is(scalar @{ $w->{errors} }, 0, "seed $seed: no errors");
 	close($w->{trace});
 	$node->safe_psql('postgres', "DROP DATABASE $w->{db}") if $ENV{LEADSCORE_LONG};
