@@ -6,7 +6,7 @@
 #
 # not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 # WORK_MEM=4MB,64MB says with which settings.  At 2,000,000 contacts, the default, all
-# cases need 15 GB of disk and an hour.
+# cases need 20 GB of disk and an hour.
 use strict;
 use warnings;
 
@@ -25,9 +25,10 @@ my $node = LeadscoreNode->create('contacts', library => 'none',
 	conf => { shared_buffers => '128MB', max_wal_size => '8GB', autovacuum => 'off', fsync => 'off' });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
-$node->safe_psql('postgres', <<"SQL");
+my $setup = <<"SQL";
 	CREATE EXTENSION leadscore;
 	CREATE TABLE contact (id int PRIMARY KEY, country text);
+	CREATE TABLE lead (id int PRIMARY KEY);
 	CREATE TABLE event (id bigint, contact int, at timestamptz, what text, url text, amount float8);
 	CREATE TABLE bare (LIKE event);
 	CREATE TABLE parted (LIKE event) PARTITION BY HASH (contact);
@@ -36,11 +37,12 @@ $node->safe_psql('postgres', <<"SQL");
 	  FROM unnest('{parted,bare_parted}'::text[]) t, generate_series(0, 19) n \\gexec
 	SELECT leadscore.create_model('m', 'contact');
 	SELECT leadscore.attach('m', 'event', 'contact', 'at', event => 'what');
-	SELECT leadscore.attach('m', 'parted', 'contact', 'at', event => 'what');
+	SELECT leadscore.create_model('p', 'lead');
+	SELECT leadscore.attach('p', 'parted', 'contact', 'at', event => 'what');
 	INSERT INTO leadscore.lead_rule (model, name, event, condition, points, decay, decay_interval)
-		SELECT 'm', 'rule ' || n, 'e' || n % 4, CASE WHEN n <= 10 THEN (ARRAY['url LIKE ''/docs/%''', 'amount > ' || n])[1 + n % 2] END,
+		SELECT model, 'rule ' || n, 'e' || n % 4, CASE WHEN n <= 10 THEN (ARRAY['url LIKE ''/docs/%''', 'amount > ' || n])[1 + n % 2] END,
 			   n, 'half_life', n * interval '1 day'
-		  FROM generate_series(1, 20) n;
+		  FROM unnest('{m,p}'::text[]) model, generate_series(1, 20) n;
 	INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'near', 'profile', \$\$country = 'FR'\$\$, 3);
 	CREATE INDEX ON event (contact, at);
 	CREATE INDEX ON bare (contact, at);
@@ -64,13 +66,13 @@ sub anonymous
 # most_memory runs a statement, and gives the most memory it took, in MB, and its time.
 sub most_memory
 {
-	my ($work_mem, $sql) = @_;
+	my ($database, $work_mem, $sql) = @_;
 	my $started = time;
 	my $pid = fork // die "could not fork: $!\n";
 
 	if ($pid == 0)
 	{
-		exec 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', "SET work_mem = '$work_mem'",
+		exec 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database), '-c', "SET work_mem = '$work_mem'",
 		  '-c', "SET application_name = 'measured'", '-c', $sql;
 		die "could not run psql\n";
 	}
@@ -99,13 +101,16 @@ sub megabytes { my ($n, $unit) = $_[0] =~ /^(\d+)(kB|MB)$/; return $unit eq 'kB'
 
 for my $work_mem (@settings)
 {
-	$node->safe_psql('postgres', 'SET client_min_messages = error; TRUNCATE event, bare, parted, bare_parted, contact; DELETE FROM leadscore.score_m');
+	my $database = lc "with_$work_mem";
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	$node->safe_psql($database, $setup);
 	for my $case (@cases)
 	{
 		my ($name, $sql, $bare) = @$case;
 		next if %wanted && !$wanted{$name};
-		my ($least, $alone) = $bare ? most_memory($work_mem, $bare) : (0, 0);
-		my ($most, $took) = most_memory($work_mem, $sql);
+		my ($least, $alone) = $bare ? most_memory($database, $work_mem, $bare) : (0, 0);
+		my ($most, $took) = most_memory($database, $work_mem, $sql);
 		note(sprintf '%-10s %-6s %8d contacts: at most %.0f MB (target %.0f), bare %.0f MB; %.1f s, bare %.1f s: %.2f',
 			$name, $work_mem, $contacts, $most, 4 * megabytes($work_mem) + 64, $least, $took, $alone, $alone ? $took / $alone : 0);
 	}
