@@ -162,6 +162,7 @@ ls_deferred_use_model(LsDeferredSet *set, LsModel *model)
 	{
 		sum_up_all(set);
 		ls_model_release(set->model);
+		set->remodelled = true;
 	}
 	set->model = model;
 	model->refcount++;
@@ -447,7 +448,7 @@ remove_set(LsDeferredSet **at)
 static LsDeferredSet *
 parent_of(const LsDeferredSet *set, SubTransactionId parent)
 {
-	/* two rows of other tables of the same contact need not be mergeable */
+	/* other tables may have two rows of a contact */
 	if (set->kind != LS_DEFERRED_WRITE)
 		return NULL;
 	for (LsDeferredSet *to = sets; to; to = to->next)
@@ -567,6 +568,7 @@ spill_set(LsDeferredSet **at)
 	empty->whole = set->whole;
 	empty->doubtful = set->doubtful;
 	empty->all_of_profile = set->all_of_profile;
+	empty->remodelled = set->remodelled;
 	empty->spills = set->spills;
 	set->spills = NULL;
 	remove_set(&empty->next);
@@ -689,7 +691,10 @@ ls_deferred_read(LsDeferredSet *set)
 		qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, key);
 }
 
-/* next_spilled reads all that was spilled about the next contact, and adds it up. */
+/*
+ * next_spilled reads all that was spilled about the next contact, and adds it up.
+ * Purged contributions keep slots that a newer version of the model would drop.
+ */
 static bool
 next_spilled(LsDeferredSet *set, LsDeferred *item)
 {
@@ -700,7 +705,7 @@ next_spilled(LsDeferredSet *set, LsDeferred *item)
 
 	MemoryContextReset(set->read_context);
 	found = ls_spill_next(set->spills, key, NULL, item);
-	if (found && set->kind == LS_DEFERRED_WRITE)
+	if (found && (set->kind != LS_DEFERRED_PURGED || !set->remodelled))
 		while (ls_spill_next(set->spills, key, &item->contact, &more))
 			add_to_item(set, item, &more);
 	MemoryContextSwitchTo(old);

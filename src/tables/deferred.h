@@ -58,6 +58,7 @@ typedef struct LsDeferredSet
 	bool		whole;			/* a recompute of all contacts is deferred */
 	bool		doubtful;		/* what is to be added may be in the scores already */
 	bool		all_of_profile; /* of what was spilled: changes of the contact table */
+	bool		remodelled;		/* states may have slots of rules that model does not have */
 	MemoryContext context;
 	LsDeferred *few[LS_DEFERRED_FEW];	/* the first contacts ... */
 	int			nfew;
