@@ -142,6 +142,28 @@ DO $$ BEGIN
 END $$;
 SELECT * FROM leadscore.verify('less');
 
+-- what has no room in memory is spilled, and subtracted none the less; several events of a contact come apart
+INSERT INTO contact SELECT generate_series(1001, 4000);
+INSERT INTO event SELECT c * 100 + d, c, 'v', timestamptz '2026-02-20 08:00+00' + d * interval '1 hour', c % 10
+  FROM generate_series(1, 8) d, generate_series(1001, 4000) c;
+SET work_mem = '64kB';
+SELECT * FROM going('DELETE FROM event WHERE id % 100 IN (3, 5) AND id / 100 > 1000');
+SELECT * FROM going('UPDATE event SET amount = amount + 1 WHERE id % 100 IN (2, 6) AND id / 100 > 1000');
+BEGIN;
+INSERT INTO event SELECT c * 100 + 9, c, 'v', timestamptz '2026-02-20 10:30+00', 1 FROM generate_series(1001, 4000) c;
+SAVEPOINT a;
+DELETE FROM event WHERE id % 100 IN (4, 9) AND contact > 1000;
+RELEASE a;
+SAVEPOINT b;
+DELETE FROM event WHERE contact > 1000;
+ROLLBACK TO b;
+COMMIT;
+RESET work_mem;
+SELECT * FROM leadscore.verify('less');
+DELETE FROM event WHERE contact > 1000;
+SELECT count(*), sum(score) - sum(leadscore.replay('less', contact_id)) AS beside FROM leadscore.score_less WHERE contact_id > 1000;
+DELETE FROM contact WHERE id > 1000;
+
 -- a contact without a row in its table goes with its last event
 INSERT INTO event VALUES (9901, 99, 'v', '2026-02-24', 1), (9902, 99, 'w', '2026-02-25', 1), (9903, 99, 'w', '2026-02-26', 1);
 SELECT * FROM going('DELETE FROM event WHERE id = 9902');

@@ -433,4 +433,9 @@ ls_set_process_role(Oid role)
 	OpernameGetCandidates(names, kind, false, &(int) {0})
 #endif
 
+/* 19: a descriptor that was made column by column has to be finished */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
 #endif							/* LEADSCORE_COMPAT_H */

@@ -385,6 +385,19 @@ lock_to_read(LsCapture *capture)
 			ls_flush_lock(capture->table->models[i]);
 }
 
+/*
+ * limit_memory spills deferred changes if there are too many, whose locks are taken
+ * before: they can be enqueued only while they are in memory.
+ */
+static inline void
+limit_memory(LsCapture *capture)
+{
+	if (likely(!ls_deferred_full()))
+		return;
+	lock_to_read(capture);
+	ls_deferred_spill();
+}
+
 /* show_insert captures an inserted row for one binding of the table. */
 static void
 show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
@@ -485,12 +498,15 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 
 	open_rows(&rows, capture, store, 0);
 	while (next_row(&rows))
+	{
 		for (int i = 0; i < capture->table->nbindings; i++)
 			if (!capture->table->bindings[i].by_row)
 			{
 				ResetExprContext(capture->econtext);
 				show(capture, &capture->table->bindings[i], rows.slot);
 			}
+		limit_memory(capture);
+	}
 }
 
 /*
@@ -513,12 +529,15 @@ show_updates(LsCapture *capture, Tuplestorestate *old_store, Tuplestorestate *ne
 	open_rows(&old_rows, capture, old_store, 0);
 	open_rows(&new_rows, capture, new_store, 1);
 	while (next_row(&old_rows) && next_row(&new_rows))
+	{
 		for (int i = 0; i < capture->table->nbindings; i++)
 			if (!capture->table->bindings[i].by_row)
 			{
 				ResetExprContext(capture->econtext);
 				show_update(capture, &capture->table->bindings[i], old_rows.slot, new_rows.slot);
 			}
+		limit_memory(capture);
+	}
 }
 
 /* ---------- rows of row triggers ---------- */
@@ -601,6 +620,7 @@ ls_capture_row(TriggerData *trigger)
 		if (capture->table->bindings[i].by_row)
 			show_row(capture, &capture->table->bindings[i], trigger);
 	lock_to_read(capture);
+	limit_memory(capture);
 }
 
 /* ls_capture_replicated captures a row that was written by a replica. */

@@ -52,7 +52,8 @@ insert_rows(LsDeferredSet *set)
 	LsRowWriter *purged = NULL;
 	LsDeferred	item;
 
-	while (ls_deferred_pop(set, &item))
+	ls_deferred_read(set);
+	while (ls_deferred_next(set, &item))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (pending == NULL && purged == NULL)
@@ -99,21 +100,13 @@ ls_flush_rows(void)
 
 /* ---------- scores ---------- */
 
-static int
-by_contact(const void *a, const void *b, void *arg)
+/* Whether what is pending is merged without waiting for locks */
+typedef enum Merges
 {
-	return ls_key_compare(arg, (*(LsDeferred *const *) a)->contact,
-						  (*(LsDeferred *const *) b)->contact);
-}
-
-/* of_profile tells whether an item comes from the contact table only. */
-static bool
-of_profile(const LsDeferred *item)
-{
-	return item->profile ||
-		(item->recompute_profile && !item->recompute && !item->event && !item->events &&
-		 !item->gone_event && !item->gone);
-}
+	MERGES_UNKNOWN,
+	MERGES_FREE,
+	MERGES_LOCKED
+} Merges;
 
 static void
 write_contact(LsScoreWriter *writer, const LsDeferred *item)
@@ -126,7 +119,7 @@ write_contact(LsScoreWriter *writer, const LsDeferred *item)
 		change.data.recompute.event = item->updates ? NULL : item->event;
 		change.data.recompute.delta = item->updates ? NULL : item->events;
 	}
-	else if (item->event || item->events || item->gone_event || item->gone ||
+	else if (ls_deferred_has_events(item) || ls_deferred_has_gone(item) ||
 			 item->profile || item->recompute_profile)
 	{
 		change.kind = LS_CHANGE_EVENTS;
@@ -150,36 +143,34 @@ write_contact(LsScoreWriter *writer, const LsDeferred *item)
 }
 
 /*
- * drop_merges leaves pending changes to the worker if another session has locked a
- * table from which contacts would be recomputed: it may wait for a table that is locked
- * here.
+ * may_merge tells whether pending changes are merged.  They are left to the worker if
+ * another session has locked a table from which contacts would be recomputed: it may
+ * wait for a table that is locked here.
  */
-static void
-drop_merges(LsModel *model, LsDeferredSet *set)
+static bool
+may_merge(LsModel *model, Merges *merges)
 {
-	bool		any = false;
-
-	for (int i = 0; i < set->n; i++)
-		any |= set->items[i]->merge_pending;
-	if (!any || ls_lock_to_read_if_free(model))
-		return;
-	for (int i = 0; i < set->n; i++)
-		set->items[i]->merge_pending = false;
+	if (*merges == MERGES_UNKNOWN)
+		*merges = ls_lock_to_read_if_free(model) ? MERGES_FREE : MERGES_LOCKED;
+	return *merges == MERGES_FREE;
 }
 
 static void
-write_contacts(LsModel *model, LsDeferredSet *set)
+write_contacts(LsDeferredSet *set)
 {
-	bool		from_profile = true;
+	LsModel    *model = set->model;
+	const char *cause = ls_deferred_of_profile(set) ? "profile" : "event";
+	Merges		merges = MERGES_UNKNOWN;
 	LsScoreWriter *writer;
+	LsDeferred	item;
 
-	drop_merges(model, set);
-	qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, &model->key);
-	for (int i = 0; i < set->n; i++)
-		from_profile &= of_profile(set->items[i]);
-	writer = ls_score_writer_open(model, from_profile ? "profile" : "event");
-	for (int i = 0; i < set->n; i++)
-		write_contact(writer, set->items[i]);
+	ls_deferred_read(set);
+	writer = ls_score_writer_open(model, cause);
+	while (ls_deferred_next(set, &item))
+	{
+		item.merge_pending = item.merge_pending && may_merge(model, &merges);
+		write_contact(writer, &item);
+	}
 	ls_score_writer_close(writer);
 	ls_rule_error_report(model);
 }
@@ -193,21 +184,21 @@ write_set(LsDeferredSet *set)
 {
 	LsModel    *model = set->model;
 
-	if (set->whole != InvalidSubTransactionId)
+	if (set->whole)
 	{
 		ls_recount_rescore(model->name, "event");
 		return;
 	}
 	if (!model->stale && !ls_rule_failure_fault_over(model))
 	{
-		write_contacts(model, set);
+		write_contacts(set);
 		return;
 	}
 	model = ls_model_acquire_to_write(model->name);
 	if (model)
 	{
-		ls_deferred_sum_up(set);
-		write_contacts(model, set);
+		ls_deferred_use_model(set, model);
+		write_contacts(set);
 		ls_model_release(model);
 	}
 }
@@ -289,8 +280,6 @@ ls_flush_lock(LsModel *model)
 	{
 		LsDeferred *item = set->items[i];
 
-		if (item->subid != GetCurrentSubTransactionId())
-			break;
 		if (ls_deferred_leave_recompute(item))
 			ls_deferred_contact(pending, item->contact)->recompute = true;
 	}

@@ -55,6 +55,7 @@ show_rows(LsCapture *capture, const Fate *fates)
 	slot = table_slot_create(capture->rel, NULL);
 	scan = ls_table_beginscan(capture->rel, GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
 		for (int i = 0; i < capture->table->nbindings; i++)
 		{
 			LsBinding  *binding = &capture->table->bindings[i];
@@ -67,6 +68,9 @@ show_rows(LsCapture *capture, const Fate *fates)
 				ls_capture_recompute(capture, binding, ls_table_cache_row(binding, slot),
 									 LS_DEFERRED_PENDING);
 		}
+		if (ls_deferred_full())
+			ls_deferred_spill();
+	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	PopActiveSnapshot();
@@ -101,7 +105,7 @@ merge_few(LsCapture *capture)
 		LsDeferredSet *pending = ls_deferred_set(model, LS_DEFERRED_PENDING, NULL);
 		LsDeferredSet *set = ls_deferred_set(model, LS_DEFERRED_WRITE, NULL);
 
-		if (capture->models[m].pending || pending->n > FEW_CONTACTS)
+		if (capture->models[m].pending || pending->spills || pending->n > FEW_CONTACTS)
 			continue;
 		for (int i = 0; i < pending->n; i++)
 			ls_deferred_contact(set, pending->items[i]->contact)->merge_pending = true;

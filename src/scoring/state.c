@@ -523,45 +523,6 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	}
 }
 
-/* copy_more copies what few slots have. */
-static LsSlotMore *
-copy_more(const LsSlotMore *more)
-{
-	LsSlotMore *copy = palloc(sizeof(LsSlotMore));
-
-	*copy = *more;
-	copy->maxbuckets = more->nbuckets;
-	copy->buckets = palloc(sizeof(LsBucket) * Max(1, more->nbuckets));
-	copy->compacted = palloc(sizeof(LsBucket) * Max(1, more->ncompacted));
-	copy->future = palloc(sizeof(LsFuture) * Max(1, more->nfuture));
-	if (more->nbuckets > 0)
-		memcpy(copy->buckets, more->buckets, sizeof(LsBucket) * more->nbuckets);
-	if (more->ncompacted > 0)
-		memcpy(copy->compacted, more->compacted, sizeof(LsBucket) * more->ncompacted);
-	if (more->nfuture > 0)
-		memcpy(copy->future, more->future, sizeof(LsFuture) * more->nfuture);
-	return copy;
-}
-
-/* ls_state_copy copies a state, so that nothing of it changes with the copy. */
-void
-ls_state_copy(LsState *to, const LsState *from)
-{
-	*to = *from;
-	to->next_slot = 0;
-	to->maxslots = Max(FEW_SLOTS, from->nslots);
-	to->slots = palloc(sizeof(LsSlot) * to->maxslots);
-	for (int i = 0; i < from->nslots; i++)
-	{
-		to->slots[i] = from->slots[i];
-		if (!ls_state_slot_is_short(&from->slots[i]))
-			to->slots[i].more = copy_more(from->slots[i].more);
-	}
-	to->future = palloc(sizeof(TimestampTz) * Max(1, from->nfuture));
-	if (from->nfuture > 0)
-		memcpy(to->future, from->future, sizeof(TimestampTz) * from->nfuture);
-}
-
 /*
  * ls_state_inherit takes over what does not follow from events: the contact's stages,
  * and when it is due.
@@ -574,6 +535,46 @@ ls_state_inherit(LsState *state, const LsState *before)
 	state->override = before->override;
 	state->due = before->due;
 	state->due_drift = before->due_drift;
+}
+
+/* copy_list copies a list of a slot. */
+static void *
+copy_list(const void *from, int n, Size size)
+{
+	return n > 0 ? memcpy(palloc(n * size), from, n * size) : NULL;
+}
+
+/* own_lists gives a copy of a slot its own lists. */
+static void
+own_lists(LsSlot *slot)
+{
+	const LsSlotMore *from = slot->more;
+	LsSlotMore *more;
+
+	if (ls_state_slot_is_short(slot))
+		return;
+	more = palloc(sizeof(LsSlotMore));
+	*more = *from;
+	more->maxbuckets = more->nbuckets;
+	more->buckets = copy_list(from->buckets, from->nbuckets, sizeof(LsBucket));
+	more->compacted = copy_list(from->compacted, from->ncompacted, sizeof(LsBucket));
+	more->future = copy_list(from->future, from->nfuture, sizeof(LsFuture));
+	slot->more = more;
+}
+
+/*
+ * ls_state_copy copies a state, so that what changes the copy leaves the other as it is.
+ * The prior stage is never changed in place.
+ */
+void
+ls_state_copy(LsState *to, const LsState *from)
+{
+	*to = *from;
+	to->maxslots = from->nslots;
+	to->slots = copy_list(from->slots, from->nslots, sizeof(LsSlot));
+	to->future = copy_list(from->future, from->nfuture, sizeof(TimestampTz));
+	for (int i = 0; i < to->nslots; i++)
+		own_lists(&to->slots[i]);
 }
 
 /* ls_state_replace replaces the slots of some versions by those of another state. */
@@ -591,8 +592,7 @@ ls_state_replace(LsState *state, const LsState *counted,
 			continue;
 		to = ls_state_slot(state, versions[i], true);
 		*to = *from;
-		if (!ls_state_slot_is_short(from))
-			to->more = copy_more(from->more);
+		own_lists(to);
 		/* evaluated with a clock that is ahead, it has what still waits in state */
 		state->last = Max(state->last, from->last);
 	}

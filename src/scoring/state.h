@@ -109,8 +109,8 @@ extern bool ls_state_can_add(LsModel *model, LsState *state, const LsEvent *even
 extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
 extern void ls_state_compact(LsModel *model, LsState *state);
-extern void ls_state_copy(LsState *to, const LsState *from);
 extern void ls_state_inherit(LsState *state, const LsState *before);
+extern void ls_state_copy(LsState *to, const LsState *from);
 extern void ls_state_replace(LsState *state, const LsState *counted,
 							 const int64 *versions, int nversions);
 extern void ls_state_drop_unknown(LsModel *model, LsState *state);

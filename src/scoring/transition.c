@@ -245,7 +245,8 @@ add_event(LsModel *model, LsState *state, const LsEvent *event, TimestampTz now)
 /*
  * ls_transition_merge merges the state of a row at an instant with what was read, where
  * that is possible (ls_state_can_merge, ls_state_can_add).  A state that was written with
- * the same rules has no slots of others, nor do events bring any.
+ * the same rules has no slots of others, nor do events bring any.  What was read stays
+ * as it is, as the change may have to start again with it.
  */
 void
 ls_transition_merge(LsModel *model, LsScoreRow *row, const LsCounted *counted, TimestampTz now)

@@ -3,16 +3,19 @@
  * deferred.c
  *		The changes of contacts that a transaction has deferred.
  *
- * There is one set for each model and kind of change (LsDeferredKind), in which a
- * contact is found by its key.  An item, the deferred change of a contact, belongs to
- * the subtransaction that deferred it.  When a subtransaction within that one defers
- * something about the same contact, the outer item is stored below the inner one.  So
- * an aborted subtransaction drops the items that are its own, and a committed one gives
- * them to its parent, where they are added to the items below.
+ * There is one set for each model, kind of change (LsDeferredKind) and subtransaction, in
+ * which a contact is found by its key.  So an aborted subtransaction drops its own sets,
+ * and a committed one gives them to its parent, where they are added to the parent's.
  *
  * What is to be written to a score table is mostly one event of a contact: an item holds
  * that as it is, for the state of the contact's row, and a state of its own for what more
  * events add up to.
+ *
+ * A statement may touch more contacts than there is memory for.  When the sets take more
+ * than work_mem, what this subtransaction has deferred is spilled (spill.c), and
+ * accumulation goes on in an empty set.  When the set is flushed, what was spilled is
+ * read in the order of the contacts, and what it says of one contact is added up.  So
+ * an item can be relied on until the next row is captured, where sets are spilled.
  *
  * capture/flush_deferred.c applies what is deferred.
  *
@@ -21,10 +24,13 @@
 #include "tables/deferred.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
+#include "nodes/memnodes.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "base/statement.h"
+#include "tables/spill.h"
 
 typedef struct DeferredEntry
 {
@@ -114,17 +120,20 @@ sum_up(LsDeferredSet *set, LsDeferred *item)
 	sum_up_event(set, &item->event, &item->events);
 }
 
-static bool
-has_gone(const LsDeferred *item)
+/* sum_up_all makes states of all events. */
+static void
+sum_up_all(LsDeferredSet *set)
 {
-	return item->gone_event || item->gone;
+	for (int i = 0; i < set->n; i++)
+		if (set->items[i]->event)
+			sum_up(set, set->items[i]);
 }
 
 /* forget_gone has a contact recomputed instead of events subtracted. */
 static void
 forget_gone(LsDeferred *item)
 {
-	if (!has_gone(item))
+	if (!ls_deferred_has_gone(item))
 		return;
 	item->recompute = true;
 	item->gone_event = NULL;
@@ -141,23 +150,6 @@ forget_updates(LsDeferred *item)
 	item->updates = false;
 	item->event = NULL;
 	item->events = NULL;
-}
-
-/*
- * ls_deferred_sum_up makes states of all events: those are kept with the rules of one
- * version of the model, states know rules by what they match.  Events that go are to be
- * matched as they were when they came: with other rules their contacts are recomputed.
- */
-void
-ls_deferred_sum_up(LsDeferredSet *set)
-{
-	for (int i = 0; i < set->n; i++)
-		for (LsDeferred *item = set->items[i]; item; item = item->below)
-		{
-			if (item->event)
-				sum_up(set, item);
-			forget_gone(item);
-		}
 }
 
 /*
@@ -240,7 +232,7 @@ ls_deferred_subtract(LsDeferredSet *set, const LsEvent *event)
 			item->recompute = true;
 	if (item->recompute)
 		forget_gone(item);
-	else if (!has_gone(item))
+	else if (!ls_deferred_has_gone(item))
 	{
 		item->gone_event = keep_event(event);
 		item->gone_event->contact = item->contact;
@@ -256,14 +248,21 @@ ls_deferred_subtract(LsDeferredSet *set, const LsEvent *event)
 
 /* ---------- sets and items ---------- */
 
-/* use_model replaces the set's version of its model, and retains the new one. */
-static void
-use_model(LsDeferredSet *set, LsModel *model)
+/*
+ * ls_deferred_use_model replaces the set's version of its model, and retains the new
+ * one.  Events are kept with the rules of one version, states know rules by what they
+ * match.
+ */
+void
+ls_deferred_use_model(LsDeferredSet *set, LsModel *model)
 {
 	if (set->model)
 	{
-		ls_deferred_sum_up(set);
+		sum_up_all(set);
 		ls_model_release(set->model);
+		set->remodelled = true;
+		/* what goes was to be matched as it was when it came */
+		set->recompute_gone = true;
 	}
 	set->model = model;
 	model->refcount++;
@@ -273,7 +272,7 @@ use_model(LsDeferredSet *set, LsModel *model)
 
 /* make_set makes a set, at its place in the lock order of models. */
 static LsDeferredSet *
-make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const LsSource *source)
+make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const char *source)
 {
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext,
 												  "leadscore deferred",
@@ -282,31 +281,43 @@ make_set(LsDeferredSet **at, LsModel *model, LsDeferredKind kind, const LsSource
 
 	set->context = context;
 	set->kind = kind;
-	set->source = source ? MemoryContextStrdup(context, source->name) : NULL;
-	use_model(set, model);
+	set->source = source ? MemoryContextStrdup(context, source) : NULL;
+	set->subid = GetCurrentSubTransactionId();
+	set->all_of_profile = true;
+	ls_deferred_use_model(set, model);
 	set->next = *at;
 	*at = set;
 	return set;
+}
+
+/* is_set_of tells whether a set is that of a model, kind and source. */
+static bool
+is_set_of(const LsDeferredSet *set, const LsModel *model, LsDeferredKind kind,
+		  const char *source)
+{
+	return set->model->score_table == model->score_table && set->kind == kind &&
+		(source == NULL || strcmp(set->source, source) == 0);
 }
 
 /* ls_deferred_set finds or makes a set; source is that of purged contributions. */
 LsDeferredSet *
 ls_deferred_set(LsModel *model, LsDeferredKind kind, const LsSource *source)
 {
+	SubTransactionId mine = GetCurrentSubTransactionId();
+	const char *name = source ? source->name : NULL;
 	LsDeferredSet **at = &sets;
 
 	for (; *at && (*at)->model->rank <= model->rank; at = &(*at)->next)
 	{
 		LsDeferredSet *set = *at;
 
-		if (set->model->score_table != model->score_table || set->kind != kind ||
-			(source && strcmp(set->source, source->name) != 0))
+		if (set->subid != mine || !is_set_of(set, model, kind, name))
 			continue;
 		if (set->model != model)
-			use_model(set, model);
+			ls_deferred_use_model(set, model);
 		return set;
 	}
-	return make_set(at, model, kind, source);
+	return make_set(at, model, kind, name);
 }
 
 /* make_room ensures that the list of items has room for one more. */
@@ -323,25 +334,6 @@ make_room(LsDeferredSet *set)
 	set->room = room;
 }
 
-/* begin_item starts an item of this subtransaction, above that of an outer one. */
-static void
-begin_item(LsDeferredSet *set, LsDeferred *item, SubTransactionId subid)
-{
-	LsDeferred *below = NULL;
-
-	if (item->subid != InvalidSubTransactionId)
-	{
-		below = palloc(sizeof(LsDeferred));
-		*below = *item;
-	}
-	item->below = below;
-	item->event = item->gone_event = NULL;
-	item->events = item->gone = item->profile = NULL;
-	item->recompute = item->recompute_profile = item->merge_pending = item->updates = false;
-	item->subid = subid;
-	set->items[set->n++] = item;
-}
-
 /* hash_few makes the hash table of a set that gets more than a few contacts. */
 static void
 hash_few(LsDeferredSet *set)
@@ -356,8 +348,7 @@ hash_few(LsDeferredSet *set)
 }
 
 /*
- * find_item finds the item of a contact, which may be void.  Else, if a hash table is to
- * have it, its hash.
+ * find_item finds the item of a contact.  Else, if a hash table is to have it, its hash.
  */
 static LsDeferred *
 find_item(LsDeferredSet *set, Datum contact, uint32 *hash)
@@ -381,34 +372,33 @@ find_item(LsDeferredSet *set, Datum contact, uint32 *hash)
 }
 
 /*
- * ls_deferred_contact gives this subtransaction's item of a contact, for the caller to
- * add to; it is allocated in the set's context.
+ * ls_deferred_contact gives the item of a contact, for the caller to add to; it is
+ * allocated in the set's context.
  */
 LsDeferred *
 ls_deferred_contact(LsDeferredSet *set, Datum contact)
 {
 	LsKeyType  *key = &set->model->key;
-	SubTransactionId subid = GetCurrentSubTransactionId();
-	MemoryContext old = MemoryContextSwitchTo(set->context);
+	MemoryContext old;
 	uint32		hash = 0;
-	LsDeferred *item = find_item(set, contact, &hash);
+	LsDeferred *item;
 	bool		found;
 
-	if (item == NULL || item->subid != subid)
-		make_room(set);
+	old = MemoryContextSwitchTo(set->context);
+	item = find_item(set, contact, &hash);
 	if (item == NULL)
 	{
 		/* nothing may fail once it can be found */
+		make_room(set);
 		item = take_room(&set->items_room, sizeof(LsDeferred));
+		memset(item, 0, sizeof(LsDeferred));
 		item->contact = datumCopy(contact, key->typbyval, key->typlen);
-		item->subid = InvalidSubTransactionId;
 		if (set->hash)
 			(void) deferred_insert_hash(set->hash, item, hash, &found);
 		else
 			set->few[set->nfew++] = item;
+		set->items[set->n++] = item;
 	}
-	if (item->subid != subid)
-		begin_item(set, item, subid);
 	MemoryContextSwitchTo(old);
 	return item;
 }
@@ -440,113 +430,277 @@ ls_deferred_recompute_model(const char *name)
 	if (model == NULL)
 		return true;
 	set = ls_deferred_set(model, LS_DEFERRED_WRITE, NULL);
-	if (set->whole == InvalidSubTransactionId)
-		set->whole = GetCurrentSubTransactionId();
+	set->whole = true;
 	ls_model_release(model);
 	return true;
 }
 
-static bool
-has_events(const LsDeferred *item)
-{
-	return item->event || item->events;
-}
-
-/* drop_item drops the innermost item of a contact; the one below takes its place. */
+/* add_events adds what events add up to, likewise of those that go, to an item's. */
 static void
-drop_item(LsDeferred *item)
+add_events(LsDeferredSet *set, LsEvent **event, LsState **events, LsEvent *added_event,
+		   const LsState *added)
 {
-	LsDeferred *below = item->below;
-
-	if (below == NULL)
-	{
-		item->subid = InvalidSubTransactionId;
-		return;
-	}
-	*item = *below;
-	pfree(below);
-}
-
-/* discard_item drops an item and frees its events. */
-static void
-discard_item(LsDeferred *item)
-{
-	if (item->event)
-		pfree(item->event);
-	if (item->events && item->events->slots)
-		pfree(item->events->slots);
-	if (item->gone_event)
-		pfree(item->gone_event);
-	if (item->gone && item->gone->slots)
-		pfree(item->gone->slots);
-	drop_item(item);
+	if (*events == NULL)
+		sum_up_event(set, event, events);
+	if (added_event)
+		ls_state_add(set->model, *events, added_event, added_event->at);
+	else
+		ls_state_merge(set->model, *events, added);
 }
 
 /*
- * add_below adds a subtransaction's item to the item below, that of its parent.  If
- * that fails halfway, the contact is recomputed.
+ * add_to_item adds what is deferred about the same contact to an item, which takes over
+ * what it has none of.  Which of two profiles is newer may not be known.
  */
 static void
-add_below(LsDeferredSet *set, LsDeferred *item)
+add_to_item(LsDeferredSet *set, LsDeferred *item, LsDeferred *added)
 {
-	LsDeferred *below = item->below;
-	bool		recompute;
-
-	/* what goes is subtracted where all of it was deferred at one level */
-	forget_gone(item);
-	forget_gone(below);
-	forget_updates(item);
-	forget_updates(below);
-	recompute = item->recompute || below->recompute;
-	below->recompute = true;
-	if (has_events(below) && has_events(item))
+	/* stages are tested at new events only, so these are not mixed with others */
+	if (ls_deferred_has_events(item) && ls_deferred_has_events(added) && item->updates != added->updates)
 	{
-		if (below->event)
-			sum_up(set, below);
-		if (item->event)
-			sum_up(set, item);
-		ls_state_merge(set->model, below->events, item->events);
+		forget_updates(item);
+		forget_updates(added);
 	}
-	else if (has_events(item))
+	if (!ls_deferred_has_events(item))
 	{
-		below->event = item->event;
-		below->events = item->events;
-		item->event = NULL;
-		item->events = NULL;
+		item->event = added->event;
+		item->events = added->events;
+		item->updates = added->updates;
 	}
-	below->recompute = recompute;
-	below->recompute_profile |= item->recompute_profile;
-	below->merge_pending |= item->merge_pending;
-	if (item->profile)
-		below->profile = item->profile;
-	discard_item(item);
+	else if (ls_deferred_has_events(added))
+		add_events(set, &item->event, &item->events, added->event, added->events);
+	if (!ls_deferred_has_gone(item))
+	{
+		item->gone_event = added->gone_event;
+		item->gone = added->gone;
+	}
+	else if (ls_deferred_has_gone(added))
+		add_events(set, &item->gone_event, &item->gone, added->gone_event, added->gone);
+	item->recompute |= added->recompute;
+	item->recompute_profile |= added->recompute_profile ||
+		(item->profile && added->profile);
+	item->merge_pending |= added->merge_pending;
+	if (item->profile == NULL)
+		item->profile = added->profile;
 }
 
-/* give_to_parent gives a subtransaction's items to its parent. */
+/* copy_events copies events for an item. */
 static void
-give_to_parent(LsDeferredSet *set, SubTransactionId mine, SubTransactionId parent)
+copy_events(LsDeferredSet *set, const LsDeferred *item, LsEvent **event, LsState **events)
 {
+	if (*event)
+	{
+		*event = keep_event(*event);
+		(*event)->contact = item->contact;
+	}
+	else if (*events)
+	{
+		LsState    *copy = ls_deferred_state(set);
+
+		ls_state_merge(set->model, copy, *events);
+		*events = copy;
+	}
+}
+
+/* copy_item gives a set an item that is stored elsewhere. */
+static void
+copy_item(LsDeferredSet *set, const LsDeferred *from)
+{
+	LsDeferred *item = ls_deferred_contact(set, from->contact);
+	LsDeferred	copy = *from;
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
-	for (int i = set->n - 1; i >= 0 && set->items[i]->subid >= mine; i--)
+	if (from->profile)
 	{
-		LsDeferred *item = set->items[i];
-
-		/*
-		 * of the other kinds, two items of a contact may coexist, and need not be
-		 * mergeable
-		 */
-		if (set->kind == LS_DEFERRED_WRITE && item->below && item->below->subid == parent)
-		{
-			add_below(set, item);
-			set->items[i] = set->items[--set->n];
-		}
-		else
-			item->subid = parent;
+		copy.profile = ls_deferred_state(set);
+		ls_state_decode(ls_state_encode(from->profile), copy.profile);
 	}
-	if (set->whole >= mine)
-		set->whole = parent;
+	copy_events(set, item, &copy.event, &copy.events);
+	copy_events(set, item, &copy.gone_event, &copy.gone);
+	add_to_item(set, item, &copy);
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * join_sets adds a subtransaction's set to its parent's.  Should that fail halfway, the
+ * subtransaction aborts although a part of it has been added.
+ */
+static void
+join_sets(LsDeferredSet *to, LsDeferredSet *from)
+{
+	bool		doubtful = to->doubtful || from->doubtful;
+
+	to->doubtful = true;
+	if (to->model != from->model)
+		ls_deferred_use_model(to, from->model);
+	for (int i = 0; i < from->n; i++)
+		copy_item(to, from->items[i]);
+	to->spills = ls_spill_chain(to->spills, from->spills);
+	from->spills = NULL;
+	to->all_of_profile &= from->all_of_profile;
+	to->whole |= from->whole;
+	to->recompute_gone |= from->recompute_gone;
+	to->doubtful = doubtful;
+}
+
+/* remove_set frees a set, and takes it out of its list. */
+static void
+remove_set(LsDeferredSet **at)
+{
+	LsDeferredSet *set = *at;
+
+	*at = set->next;
+	ls_deferred_free(set);
+}
+
+/* parent_of gives the set to which a set is added; NULL: none. */
+static LsDeferredSet *
+parent_of(const LsDeferredSet *set, SubTransactionId parent)
+{
+	/* other tables may have two rows of a contact */
+	if (set->kind != LS_DEFERRED_WRITE)
+		return NULL;
+	for (LsDeferredSet *to = sets; to; to = to->next)
+		if (to->subid == parent && is_set_of(to, set->model, set->kind, NULL))
+			return to;
+	return NULL;
+}
+
+/* give_to_parent gives a subtransaction's sets to its parent. */
+static void
+give_to_parent(SubTransactionId mine, SubTransactionId parent)
+{
+	for (LsDeferredSet **at = &sets; *at;)
+	{
+		LsDeferredSet *set = *at;
+		LsDeferredSet *to = set->subid >= mine ? parent_of(set, parent) : NULL;
+
+		if (to)
+		{
+			join_sets(to, set);
+			remove_set(at);
+			continue;
+		}
+		if (set->subid >= mine)
+			set->subid = parent;
+		at = &set->next;
+	}
+}
+
+/* ---------- memory ---------- */
+
+/* a set that takes less (in bytes) is not spilled */
+#define LEAST_SPILLED	(64 * 1024L)
+
+/* largest gives the place of this subtransaction's largest set, if that is worth it. */
+static LsDeferredSet **
+largest(void)
+{
+	Size		size = LEAST_SPILLED;
+	LsDeferredSet **found = NULL;
+
+	for (LsDeferredSet **at = &sets; *at; at = &(*at)->next)
+		if ((*at)->subid == GetCurrentSubTransactionId() && (*at)->context->mem_allocated > size)
+		{
+			size = (*at)->context->mem_allocated;
+			found = at;
+		}
+	return found;
+}
+
+/*
+ * ls_deferred_full tells whether the sets take more memory than they may, and some of it
+ * can be freed.  It is asked for each row.
+ */
+bool
+ls_deferred_full(void)
+{
+	Size		total = 0;
+
+	for (const LsDeferredSet *set = sets; set; set = set->next)
+		total += set->context->mem_allocated;
+	return unlikely(total > (Size) work_mem * 1024) && largest() != NULL;
+}
+
+/* spill_memory gives the memory (in kB) of a spill: half as much as all sets may take. */
+static int
+spill_memory(void)
+{
+	int			n = 1;
+
+	for (const LsDeferredSet *set = sets; set; set = set->next)
+		n++;
+	return Max(LEAST_SPILLED / 1024, work_mem / n);
+}
+
+/* to_spill makes a state of an only event, in the current memory context. */
+static void
+to_spill(LsDeferredSet *set, LsEvent **event, LsState **events)
+{
+	if (*event == NULL)
+		return;
+	*events = palloc(sizeof(LsState));
+	ls_state_init(*events);
+	ls_state_add(set->model, *events, *event, (*event)->at);
+	*event = NULL;
+}
+
+/* spill_items spills what a set has in memory. */
+static void
+spill_items(LsDeferredSet *set)
+{
+	LsKeyType  *key = &set->model->key;
+	MemoryContext context = AllocSetContextCreate(set->context, "leadscore spilled events",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	if (set->spills == NULL)
+		set->spills = ls_spill_open(key, spill_memory());
+	for (int i = 0; i < set->n; i++)
+	{
+		LsDeferred	item = *set->items[i];
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		CHECK_FOR_INTERRUPTS();
+		set->all_of_profile &= ls_deferred_item_of_profile(&item);
+		to_spill(set, &item.event, &item.events);
+		to_spill(set, &item.gone_event, &item.gone);
+		if (!ls_deferred_is_void(&item))
+			ls_spill_add(set->spills, key, &item);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+}
+
+/* spill_set spills what a set has in memory, and puts an empty one in its place. */
+static void
+spill_set(LsDeferredSet **at)
+{
+	LsDeferredSet *set = *at;
+	LsDeferredSet *empty;
+
+	spill_items(set);
+	empty = make_set(at, set->model, set->kind, set->source);
+	empty->whole = set->whole;
+	empty->doubtful = set->doubtful;
+	empty->recompute_gone = set->recompute_gone;
+	empty->all_of_profile = set->all_of_profile;
+	empty->remodelled = set->remodelled;
+	empty->spills = set->spills;
+	set->spills = NULL;
+	remove_set(&empty->next);
+}
+
+/*
+ * ls_deferred_spill spills the largest set of this subtransaction.  Those of outer ones
+ * must not be touched, as this one may fail in the midst of it.
+ */
+void
+ls_deferred_spill(void)
+{
+	LsDeferredSet **at = largest();
+
+	if (at)
+		spill_set(at);
 }
 
 /* ---------- flushing ---------- */
@@ -558,82 +712,17 @@ ls_deferred_any(void)
 	return sets != NULL;
 }
 
-/* is_ours tells whether all of a set was deferred by this subtransaction. */
-static bool
-is_ours(const LsDeferredSet *set)
-{
-	SubTransactionId mine = GetCurrentSubTransactionId();
-
-	/* outside of subtransactions there is nothing else */
-	if (mine == TopSubTransactionId)
-		return true;
-	for (int i = 0; i < set->n; i++)
-		for (const LsDeferred *item = set->items[i]; item; item = item->below)
-			if (item->subid != mine)
-				return false;
-	return set->whole == InvalidSubTransactionId || set->whole == mine;
-}
-
-/* has_ours tells whether some of a set was. */
-static bool
-has_ours(const LsDeferredSet *set)
-{
-	SubTransactionId mine = GetCurrentSubTransactionId();
-
-	return (set->n > 0 && set->items[set->n - 1]->subid == mine) || set->whole == mine;
-}
-
 /*
- * reconsider has what remains in a set recomputed.  An outer subtransaction has left it
- * behind, and its rows are in the tables: what is written now may include it.
+ * reconsider has what outer subtransactions have left behind of a model recomputed.  Its
+ * rows are in the tables: what is written now may include it.  And what goes now may have
+ * come with it.
  */
 static void
-reconsider(LsDeferredSet *set)
+reconsider(LsDeferredSet *taken)
 {
-	for (int i = 0; i < set->n; i++)
-		for (LsDeferred *item = set->items[i]; item; item = item->below)
-		{
-			item->recompute |= has_events(item) || has_gone(item);
-			item->recompute_profile |= item->profile != NULL;
-			item->profile = NULL;
-		}
-}
-
-/*
- * split_set moves what this subtransaction has deferred from a set to another, which it
- * makes.  States remain in the memory of the first.
- */
-static LsDeferredSet *
-split_set(LsDeferredSet *set)
-{
-	LsDeferredSet *split = NULL;
-	LsDeferred	item;
-	MemoryContext old;
-
-	(void) make_set(&split, set->model, set->kind, NULL);
-	split->source = set->source;
-	old = MemoryContextSwitchTo(split->context);
-	while (ls_deferred_pop(set, &item))
-	{
-		LsDeferred *copy = palloc(sizeof(LsDeferred));
-
-		*copy = item;
-		copy->below = NULL;
-		/* what goes may have come with what outer subtransactions have deferred */
-		forget_updates(copy);
-		forget_gone(copy);
-		make_room(split);
-		split->items[split->n++] = copy;
-	}
-	MemoryContextSwitchTo(old);
-	if (set->whole == GetCurrentSubTransactionId())
-	{
-		split->whole = set->whole;
-		set->whole = InvalidSubTransactionId;
-	}
-	if (set->kind == LS_DEFERRED_WRITE)
-		reconsider(set);
-	return split;
+	for (LsDeferredSet *set = sets; set; set = set->next)
+		if (set->subid < taken->subid && is_set_of(set, taken->model, LS_DEFERRED_WRITE, NULL))
+			set->doubtful = taken->recompute_gone = true;
 }
 
 /*
@@ -646,27 +735,26 @@ split_set(LsDeferredSet *set)
 LsDeferredSet *
 ls_deferred_take(bool scores)
 {
+	SubTransactionId mine = GetCurrentSubTransactionId();
 	LsDeferredSet *taken = NULL;
 	LsDeferredSet **last = &taken;
 
 	for (LsDeferredSet **at = &sets; *at;)
 	{
 		LsDeferredSet *set = *at;
-		bool		wanted = (set->kind == LS_DEFERRED_WRITE) == scores;
 
-		if (wanted && is_ours(set))
-			*at = set->next;
-		else
+		if ((set->kind == LS_DEFERRED_WRITE) != scores || set->subid != mine)
 		{
 			at = &set->next;
-			if (!wanted || !has_ours(set))
-				continue;
-			set = split_set(set);
+			continue;
 		}
+		*at = set->next;
 		set->next = NULL;
 		*last = set;
 		last = &set->next;
 		MemoryContextSetParent(set->context, CurrentMemoryContext);
+		if (scores && mine != TopSubTransactionId)
+			reconsider(set);
 	}
 	return taken;
 }
@@ -674,40 +762,98 @@ ls_deferred_take(bool scores)
 void
 ls_deferred_free(LsDeferredSet *set)
 {
+	ls_spill_close(set->spills);
 	ls_model_release(set->model);
 	MemoryContextDelete(set->context);
 }
 
-/*
- * ls_deferred_pop removes the newest item of this subtransaction from a set, and gives
- * it.  False: there is none.
- */
+/* ls_deferred_of_profile tells whether all of a set comes from the contact table. */
 bool
-ls_deferred_pop(LsDeferredSet *set, LsDeferred *item)
+ls_deferred_of_profile(const LsDeferredSet *set)
 {
-	if (set->n == 0 || set->items[set->n - 1]->subid != GetCurrentSubTransactionId())
+	if (!set->all_of_profile)
 		return false;
-	*item = *set->items[--set->n];
-	drop_item(set->items[set->n]);
+	for (int i = 0; i < set->n; i++)
+		if (!ls_deferred_item_of_profile(set->items[i]))
+			return false;
 	return true;
 }
 
-/* free_empty frees the sets without items. */
-static void
-free_empty(void)
+static int
+by_contact(const void *a, const void *b, void *arg)
 {
-	for (LsDeferredSet **at = &sets; *at;)
-	{
-		LsDeferredSet *set = *at;
+	return ls_key_compare(arg, (*(LsDeferred *const *) a)->contact,
+						  (*(LsDeferred *const *) b)->contact);
+}
 
-		if (set->n > 0 || set->whole != InvalidSubTransactionId)
-			at = &set->next;
-		else
-		{
-			*at = set->next;
-			ls_deferred_free(set);
-		}
+/*
+ * ls_deferred_read starts to read a set that was taken.  Changes of scores come in the
+ * order of their contacts, the others in any.
+ */
+void
+ls_deferred_read(LsDeferredSet *set)
+{
+	LsKeyType  *key = &set->model->key;
+
+	set->read = 0;
+	if (set->spills)
+	{
+		spill_items(set);
+		set->n = 0;
+		set->read_context = AllocSetContextCreate(set->context, "leadscore read item",
+												  ALLOCSET_DEFAULT_SIZES);
+		ls_spill_sort(set->spills, key);
 	}
+	else if (set->kind == LS_DEFERRED_WRITE && set->n > 1)
+		qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, key);
+}
+
+/*
+ * next_spilled reads all that was spilled about the next contact, and adds it up.
+ * Purged contributions keep slots that a newer version of the model would drop.
+ */
+static bool
+next_spilled(LsDeferredSet *set, LsDeferred *item)
+{
+	LsKeyType  *key = &set->model->key;
+	MemoryContext old = MemoryContextSwitchTo(set->read_context);
+	LsDeferred	more;
+	bool		found;
+
+	MemoryContextReset(set->read_context);
+	found = ls_spill_next(set->spills, key, NULL, item);
+	if (found && (set->kind != LS_DEFERRED_PURGED || !set->remodelled))
+		while (ls_spill_next(set->spills, key, &item->contact, &more))
+			add_to_item(set, item, &more);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * ls_deferred_next gives the next item of a set that is read, until the next call.
+ * False: there is none.
+ */
+bool
+ls_deferred_next(LsDeferredSet *set, LsDeferred *item)
+{
+	if (set->spills)
+	{
+		if (!next_spilled(set, item))
+			return false;
+	}
+	else if (set->read < set->n)
+		*item = *set->items[set->read++];
+	else
+		return false;
+	if (unlikely(set->doubtful || set->recompute_gone))
+		forget_gone(item);
+	if (unlikely(set->doubtful))
+	{
+		item->recompute |= ls_deferred_has_events(item);
+		item->recompute_profile |= item->profile != NULL;
+		item->profile = NULL;
+	}
+	return true;
 }
 
 /* ---------- transactions ---------- */
@@ -716,28 +862,35 @@ void
 ls_deferred_end_transaction(void)
 {
 	sets = NULL;
+	ls_spill_end_transaction();
 }
 
-/* truncate_set drops the items that are newer than the start of a subtransaction. */
+/* drop_sets drops the sets that are newer than the start of a subtransaction. */
 static void
-truncate_set(LsDeferredSet *set, SubTransactionId mine)
+drop_sets(SubTransactionId mine)
 {
-	while (set->n > 0 && set->items[set->n - 1]->subid >= mine)
-		discard_item(set->items[--set->n]);
-	if (set->whole >= mine)
-		set->whole = InvalidSubTransactionId;
+	for (LsDeferredSet **at = &sets; *at;)
+	{
+		LsDeferredSet *set = *at;
+
+		if (set->subid < mine)
+		{
+			at = &set->next;
+			continue;
+		}
+		/* an abort releases its files */
+		set->spills = NULL;
+		remove_set(at);
+	}
 }
 
 void
 ls_deferred_end_subtransaction(SubTransactionId mine, SubTransactionId parent,
 							   bool committed)
 {
-	for (LsDeferredSet *set = sets; set; set = set->next)
-	{
-		if (committed)
-			give_to_parent(set, mine, parent);
-		else
-			truncate_set(set, mine);
-	}
-	free_empty();
+	if (committed)
+		give_to_parent(mine, parent);
+	else
+		drop_sets(mine);
+	ls_spill_end_subtransaction(mine, parent, committed);
 }

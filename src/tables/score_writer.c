@@ -349,14 +349,22 @@ can_add(LsScoreWriter *writer, LsState *state, LsCounted *counted)
 		ls_state_can_merge(writer->model, state, counted->delta);
 }
 
+/* is_held tells whether the caller keeps others away from the contact's row, if it has one. */
+static bool
+is_held(const LsChange *change)
+{
+	return (change->kind == LS_CHANGE_REPLACE && change->data.replace.row_then != LS_ROW_NONE) ||
+		(change->kind == LS_CHANGE_RULES && change->data.rules.row_then != LS_ROW_NONE);
+}
+
 /*
  * lacks_lock tells whether the row was read without the lock that is needed after all.
  * The change has to start again then.
  */
 static bool
-lacks_lock(LsScoreWriter *writer)
+lacks_lock(LsScoreWriter *writer, const LsChange *change)
 {
-	if (!writer->unlocked || !writer->exists)
+	if (!writer->unlocked || !writer->exists || is_held(change))
 		return false;
 	writer->must_lock = true;
 	return true;
@@ -383,7 +391,7 @@ read_input(LsScoreWriter *writer, const LsChange *change, LsScoreRow *row, Times
 	else if (counts && !counted->whole)
 		counts = !taken->count_all &&
 			(row == NULL || can_add(writer, &row->state, counted));
-	if (!counts && lacks_lock(writer))
+	if (!counts && lacks_lock(writer, change))
 		return t;
 	if (!counts)
 	{
@@ -417,14 +425,6 @@ ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row)
 
 /* How often a change tries to replace a row before it locks it */
 #define UNLOCKED_ATTEMPTS	3
-
-/* is_held tells whether the caller keeps others away from the contact's row, if it has one. */
-static bool
-is_held(const LsChange *change)
-{
-	return (change->kind == LS_CHANGE_REPLACE && change->data.replace.row_then != LS_ROW_NONE) ||
-		(change->kind == LS_CHANGE_RULES && change->data.rules.row_then != LS_ROW_NONE);
-}
 
 /*
  * needs_no_lock tells whether a change reads nothing but the contact's row, or whether
@@ -542,7 +542,7 @@ not_due(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row,
 	bool		known = writer->exists && row->state.due == change->data.due->at &&
 		row->state.due_drift == change->data.due->drift;
 
-	if ((!known || row->state.due > t) && lacks_lock(writer))
+	if ((!known || row->state.due > t) && lacks_lock(writer, change))
 		return true;
 	ls_state_init(&none);
 	if (!known)
@@ -684,7 +684,7 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	if (writer->exists)
 		writer->damage = ls_score_table_read(&writer->table, row);
 	*outcome = LS_UNCHANGED;
-	if (!writer->exists || writer->damage == NULL || lacks_lock(writer))
+	if (!writer->exists || writer->damage == NULL || lacks_lock(writer, *change))
 		return true;
 	/* events of a statement under way may not all be in the tables */
 	if (kind != LS_CHANGE_RECOMPUTE && kind != LS_CHANGE_REPLACE &&
@@ -758,7 +758,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 	result = ls_transition_run(&tr, change, &counted);
 	if (!removes && ls_pending_replaces(model, change->contact, change->deferrable))
 		return true;
-	if (result != LS_TRANSITION_WRITE && lacks_lock(writer))
+	if (result != LS_TRANSITION_WRITE && lacks_lock(writer, change))
 		return false;
 	if (result == LS_TRANSITION_NONE)
 		return true;

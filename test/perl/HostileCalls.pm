@@ -189,6 +189,7 @@ ALTER TABLE event ADD note text;
 SQL
 
 my $calls_of_superuser = <<'SQL';
+SELECT leadscore_internal.keep_top_scores('m', 10);
 SET client_min_messages = warning;
 SELECT leadscore.start_worker();
 SELECT leadscore.stop_worker();

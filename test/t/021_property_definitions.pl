@@ -456,11 +456,19 @@ sub revoke
 
 # The same of a table with events: its rules sleep, and the rest of the model goes on.
 # Where it has no rules nothing is to be told.
+# none_awake tells whether no rule may be awake that reads visits.  While a function is away, all of
+# them may sleep for that already, and nobody is told of a second reason.
+sub none_awake
+{
+	my ($w) = @_;
+	return !$w->{ruled}{visits} || (!%{ $w->{waits} } && %{ $w->{away} // {} });
+}
+
 sub source_security
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits}{name};
-	return () if !$w->{ruled}{visits};
+	return () if none_awake($w);
 	return waiting($w, 'source', <<"SQL", <<"SQL");
 ALTER TABLE $t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 SQL
@@ -472,7 +480,7 @@ sub source_rights
 {
 	my ($w) = @_;
 	my $t = $w->{tables}{visits}{name};
-	return () if $w->{owner} ne 'crm' || !$w->{ruled}{visits};
+	return () if $w->{owner} ne 'crm' || none_awake($w);
 	# crm is a member of sales
 	return waiting($w, 'source rights', "REVOKE SELECT ON $t FROM crm, sales;\n", "GRANT SELECT ON $t TO crm;\n");
 }
