@@ -127,3 +127,6 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- A parallel restore loads these tables in any order.
+ALTER TABLE leadscore_internal.lead_job_range DROP CONSTRAINT lead_job_range_job_id_fkey;
