@@ -14,11 +14,13 @@
 #include "access/htup_details.h"
 #include "catalog/dependency.h"
 #include "catalog/heap.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -309,8 +311,9 @@ create_score_table(const LsModelTables *new)
 	ls_extension_execute(sql.data, NULL);
 	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 								  model), NULL);
-	ls_extension_execute(psprintf("CREATE INDEX score_%s_top ON leadscore.score_%s (top_score)"
-								  " WHERE top_score IS NOT NULL", model, model), NULL);
+	/* the server finds a name that is free */
+	ls_extension_execute(psprintf("CREATE INDEX ON leadscore.score_%s (top_score)"
+								  " WHERE top_score IS NOT NULL", model), NULL);
 	create_guard("score_", model);
 	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 								  model, model), NULL);
@@ -345,6 +348,7 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 {
 	const char *model = new->row.model;
 	char	   *name = psprintf("%s%s", layout->prefix, model);
+	Oid			schema = get_namespace_oid(LEADSCORE_SCHEMA, false);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -354,9 +358,11 @@ create_table(const LsModelTables *new, const LsTableLayout *layout, const char *
 	if (layout->options)
 		appendStringInfo(&sql, " WITH (%s)", layout->options);
 	ls_extension_execute(sql.data, NULL);
+	/* another model's table may have the name of an index */
 	for (const LsIndexLayout *index = layout->indexes; index && index->name; index++)
-		ls_extension_execute(psprintf("CREATE INDEX %s_%s ON leadscore.%s %s",
-									  name, index->name, name, index->definition), NULL);
+		ls_extension_execute(psprintf("CREATE INDEX %s ON leadscore.%s %s",
+									  ChooseRelationName(name, NULL, index->name, schema, false),
+									  name, index->definition), NULL);
 	if (layout->external)
 		ls_extension_execute(psprintf("ALTER TABLE leadscore.%s ALTER COLUMN %s SET STORAGE EXTERNAL",
 									  name, layout->external), NULL);

@@ -40,8 +40,7 @@ BEGIN
 			WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.format('leadscore.score_%s', m.model)) AND a.attname = 'top_score');
 		EXECUTE pg_catalog.format('ALTER TABLE IF EXISTS leadscore.score_%s ADD COLUMN top_score pg_catalog.float4', m.model);
 		CONTINUE WHEN pg_catalog.to_regclass(pg_catalog.format('leadscore.score_%s', m.model)) IS NULL;
-		EXECUTE pg_catalog.format('CREATE INDEX score_%1$s_top ON leadscore.score_%1$s (top_score) WHERE top_score IS NOT NULL',
-			m.model);
+		EXECUTE pg_catalog.format('CREATE INDEX ON leadscore.score_%s (top_score) WHERE top_score IS NOT NULL', m.model);
 		EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.score_%s.top_score IS %L', m.model,
 			'internal: at or a little above the score where that is among the highest of the model, for leadscore.top()');
 	END LOOP;
