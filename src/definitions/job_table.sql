@@ -39,8 +39,9 @@ COMMENT ON COLUMN leadscore_internal.lead_job.finished_at IS 'when it ended, one
 COMMENT ON COLUMN leadscore_internal.lead_job.taken_over_by IS 'another job that did what this one was asked for';
 
 
+-- No foreign key: a parallel restore loads tables of extensions in any order.
 CREATE TABLE leadscore_internal.lead_job_range (
-	job_id bigint NOT NULL REFERENCES leadscore_internal.lead_job ON DELETE CASCADE,
+	job_id bigint NOT NULL,
 	range integer NOT NULL,
 	model text COLLATE "C" NOT NULL,
 	phase text NOT NULL,

@@ -10,6 +10,7 @@
 use strict;
 use warnings;
 
+use Cwd 'abs_path';
 use LeadscoreNode;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,7 +24,7 @@ my $rows = $contacts * $each;
 
 my $node = LeadscoreNode->create('contacts', library => 'none',
 	conf => { shared_buffers => '128MB', max_wal_size => '8GB', autovacuum => 'off', fsync => 'off' });
-my $dir = PostgreSQL::Test::Utils::tempdir;
+my $dir = abs_path(PostgreSQL::Test::Utils::tempdir);
 
 my $setup = <<"SQL";
 	CREATE EXTENSION leadscore;

@@ -1,6 +1,6 @@
 -- What the extension and a model leave in the catalog.
 BEGIN;
-SELECT plan(27);
+SELECT plan(28);
 SET LOCAL client_min_messages = warning;
 CREATE TABLE public.catalog_contact (id int PRIMARY KEY);
 CREATE TABLE public.catalog_event (contact int, at timestamptz);
@@ -32,6 +32,8 @@ SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c JOIN pg_depend ON class
 SELECT is_empty($$SELECT c.oid::regclass FROM pg_class c, pg_extension e WHERE relnamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
 	AND relkind = 'r' AND relname LIKE 'lead\_%' AND extname = 'leadscore' AND NOT c.oid = ANY (extconfig)$$,
 	'every table of the extension is dumped');
+SELECT is_empty($$SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'f' AND connamespace = 'leadscore_internal'::regnamespace$$,
+	'a parallel restore, which loads tables of extensions in any order, violates no foreign key');
 
 -- comments
 SELECT is_empty($$SELECT oid::regprocedure FROM pg_proc WHERE pronamespace IN ('leadscore'::regnamespace, 'leadscore_internal'::regnamespace)
