@@ -69,6 +69,16 @@ SELECT leadscore.create_model('bad', 'contact');
 CREATE TABLE leadscore.score_taken ();
 SELECT leadscore.create_model('taken', 'contact');
 DROP TABLE leadscore.score_taken;
+-- models that are called as the indexes of another model's tables would be
+SELECT leadscore.create_model('ours', 'contact');
+CREATE TABLE named AS SELECT DISTINCT substring(relname, 'ours_.*') AS model FROM pg_class
+ WHERE relnamespace = 'leadscore'::regnamespace AND relkind = 'i' AND relname ~ '_ours_';
+SELECT leadscore.drop_model('ours');
+SELECT count(leadscore.create_model(model, 'contact')) > 5 AS some FROM named;
+SELECT leadscore.create_model('ours', 'contact');
+SELECT count(leadscore.drop_model(model)) > 5 AS some FROM named;
+SELECT leadscore.drop_model('ours');
+DROP TABLE named;
 SELECT leadscore.drop_model('bda');
 SELECT leadscore.drop_model('something else');
 

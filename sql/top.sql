@@ -140,10 +140,10 @@ SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 300, 10000]);
 -- how many rows are read: none but the first
 INSERT INTO act (id, lead, what) SELECT 800000 + g * 100 + n, g * 70, 'fast' FROM generate_series(1, 28) g, generate_series(0, g) n;
 SELECT pg_stat_force_next_flush();
-SELECT pg_stat_reset_single_table_counters(c) FROM unnest('{leadscore.score_m, leadscore.score_m_top}'::regclass[]) c;
+SELECT pg_stat_reset_single_table_counters(c) FROM unnest('{leadscore.score_m, leadscore.score_m_top_score_idx}'::regclass[]) c;
 SELECT count(*) FROM leadscore.top('m', 3);
 SELECT pg_stat_force_next_flush();
-SELECT idx_scan, idx_tup_read BETWEEN 3 AND 300 AS few FROM pg_stat_user_indexes WHERE indexrelname = 'score_m_top';
+SELECT idx_scan, idx_tup_read BETWEEN 3 AND 300 AS few FROM pg_stat_user_indexes WHERE indexrelname = 'score_m_top_score_idx';
 SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'score_m';
 -- in the same transaction, and taken back
 BEGIN;
@@ -162,10 +162,10 @@ INSERT INTO leadscore.score_m SELECT 9999, 99999, fit, engagement, grade, stage,
 	scored_at, rules_version, state FROM leadscore.score_m WHERE contact_id = 1555;
 SELECT count(*) FROM kept;
 SELECT leadscore_internal.keep_top_scores('m', 100);
-DROP INDEX leadscore.score_m_top;
+DROP INDEX leadscore.score_m_top_score_idx;
 SELECT * FROM wrong(ARRAY[3, 300]);
 SELECT leadscore_internal.keep_top_scores('m', 1);
-CREATE INDEX score_m_top ON leadscore.score_m (top_score) WHERE top_score IS NOT NULL;
+CREATE INDEX score_m_top_score_idx ON leadscore.score_m (top_score) WHERE top_score IS NOT NULL;
 SELECT leadscore.rescore('m') > 0 AS counted;
 SELECT * FROM wrong();
 -- many that have the same: none has it
@@ -188,7 +188,7 @@ SET session_replication_role = origin;
 SELECT * FROM leadscore.top('m', 3);
 SET session_replication_role = replica;
 UPDATE leadscore.score_m SET score = 1 WHERE contact_id = 1960;
-DROP INDEX leadscore.score_m_top;
+DROP INDEX leadscore.score_m_top_score_idx;
 SET session_replication_role = origin;
 SELECT * FROM leadscore.top('m', 3);
 

@@ -12,6 +12,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -117,6 +118,33 @@ ls_extension_version(Oid extension)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return version;
+}
+
+/* version_number makes a number of a version, so that later ones are higher. */
+static int64
+version_number(const char *version)
+{
+	int			part[3] = {0};
+
+	(void) sscanf(version, "%d.%d.%d", &part[0], &part[1], &part[2]);
+	return (part[0] * INT64CONST(100000) + part[1]) * 100000 + part[2];
+}
+
+/*
+ * ls_extension_require_update refuses what needs SQL objects of the library's version,
+ * until the extension is updated to it.
+ */
+void
+ls_extension_require_update(void)
+{
+	const char *version = ls_extension_version(get_extension_oid("leadscore", true));
+
+	if (version_number(version) < version_number(LEADSCORE_VERSION))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"leadscore\" is of version %s, and its library of version %s",
+						version, LEADSCORE_VERSION),
+				 errhint("Use ALTER EXTENSION leadscore UPDATE.")));
 }
 
 /* ls_extension_has_schema tells whether a schema is one of the extension's. */

@@ -15,6 +15,7 @@
 extern Oid	ls_extension_owner(void);
 extern bool ls_extension_has_schema(Oid schema);
 extern char *ls_extension_version(Oid extension);
+extern void ls_extension_require_update(void);
 extern Oid	ls_extension_base_table(const char *name, bool missing_ok);
 extern Oid	ls_extension_table(const char *name, bool missing_ok);
 extern uint64 ls_extension_execute(const char *sql, LsSqlArguments *args);

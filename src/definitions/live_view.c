@@ -86,6 +86,7 @@ ls_live_view_make(const LsModelTables *tables)
 	const char *model = tables->row.model;
 	StringInfoData sql;
 
+	ls_extension_require_update();
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE OR REPLACE VIEW leadscore.live_%s AS SELECT k.contact_id", model);
 	append_columns(&sql, tables);

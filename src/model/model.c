@@ -208,6 +208,7 @@ delete_rows(const char *model)
 	"lead_rule_history", "lead_model_history"};
 	LsSqlArguments args = {0};
 
+	ls_extension_require_update();
 	ls_sql_add_text(&args, model);
 	for (size_t i = 0; i < lengthof(tables); i++)
 		ls_extension_execute(psprintf("DELETE FROM leadscore_internal.%s"

@@ -374,7 +374,11 @@ foreach my $version (@former)
 	my ($db, $fresh) = ('from_' . $version =~ tr/./_/r, 'beside_' . $version =~ tr/./_/r);
 
 	$node->safe_psql('postgres', "CREATE DATABASE $_") for "alone_$db", $db, $fresh;
-	$node->safe_psql("alone_$db", "CREATE EXTENSION leadscore VERSION '$version'; ALTER EXTENSION leadscore UPDATE");
+	$node->safe_psql("alone_$db", "CREATE EXTENSION leadscore VERSION '$version'; CREATE TABLE early (id int PRIMARY KEY)");
+	like(($node->psql("alone_$db", "SELECT leadscore.create_model('early', 'early')"))[2],
+		qr/^psql:<stdin>:1: ERROR:  extension "leadscore" is of version \Q$version\E, and its library of version \Q$current\E$/m,
+		"no model is made by what is not there in $version");
+	$node->safe_psql("alone_$db", 'DROP TABLE early; ALTER EXTENSION leadscore UPDATE');
 	$node->safe_psql($fresh, 'CREATE EXTENSION leadscore');
 	same(all_of("alone_$db"), all_of($fresh), "from $version without models");
 
@@ -382,7 +386,12 @@ foreach my $version (@former)
 	crm_at($db, unpacked("crm--$version.sql.gz") =~ s/(CREATE EXTENSION [^;]*leadscore\b[^;]*)/$1 VERSION '$version'/r);
 	like(all_of($db)->{version}, qr/\Q$version\E/, 'the dump is of that version');
 	my $states = $node->safe_psql($db, 'SELECT contact_id, state FROM leadscore.score_m ORDER BY 1');
-	$node->safe_psql($db, 'ALTER EXTENSION leadscore UPDATE');
+	like(($node->psql($db, "INSERT INTO leadscore.lead_category (model, category) VALUES ('m', 'early')"))[2],
+		qr/is of version \Q$version\E/, 'nor a column of it');
+	like(($node->psql($db, "SELECT leadscore.drop_model('m')"))[2], qr/is of version \Q$version\E/, 'nor is it dropped');
+	# another model may have any name
+	$node->safe_psql($db, 'CREATE TABLE leadscore.score_m_top ()');
+	$node->safe_psql($db, 'ALTER EXTENSION leadscore UPDATE; DROP TABLE leadscore.score_m_top');
 	is($node->safe_psql($db, 'SELECT contact_id, state FROM leadscore.score_m ORDER BY 1'), $states,
 		'states are those that it wrote');
 	same(all_of($db), all_of($fresh), "from $version with a model");
@@ -402,6 +411,21 @@ foreach my $version (@former)
 			is($wanted, '', "... and right") if $name eq 'verify';
 		}
 	}
+}
+
+################################################################################
+# A dump of a former version is restored into this one
+
+foreach my $version (@former)
+{
+	my ($db, $fresh) = ('restored_' . $version =~ tr/./_/r, 'beside_' . $version =~ tr/./_/r);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	crm_at($db, unpacked("crm--$version.sql.gz"));
+	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m')"), '', "a dump of $version has scores that are right");
+	$node->safe_psql($db, "SET client_min_messages = warning; SELECT leadscore.rescore('m')");
+	same(all_of($db), all_of($fresh), "... and rescore() gives it what is new");
+	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m')"), '', '... they are right');
 }
 
 ################################################################################
