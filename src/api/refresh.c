@@ -20,8 +20,10 @@
 #include "counting/suspension.h"
 #include "ddl/ddl.h"
 #include "definitions/job_table.h"
+#include "definitions/lead_tables.h"
 #include "definitions/locks.h"
 #include "definitions/model_change.h"
+#include "definitions/model_tables.h"
 #include "definitions/restore_state.h"
 #include "definitions/rights.h"
 #include "jobs/daily_snapshot.h"
@@ -160,6 +162,20 @@ ls_write_days(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(days);
 }
 
+/* rescore recomputes all contacts of a model, and gives its tables what later ones have. */
+static int64
+rescore(const LsModelRow *row)
+{
+	const char *visitors = ls_lead_visitors_model(row->model);
+
+	ls_lock_definitions(row->model);
+	ls_lock_sources(row->model);
+	if (visitors)
+		ls_tables_update(ls_lead_model(visitors, NULL));
+	ls_tables_update(row);
+	return ls_recount_rescore(row->model, "backfill");
+}
+
 /* ls_rescore_online is leadscore.rescore() with argument online, beside writers. */
 Datum
 ls_rescore_online(PG_FUNCTION_ARGS)
@@ -174,7 +190,7 @@ ls_rescore_online(PG_FUNCTION_ARGS)
 		ls_suspension_refuse(row);
 	if (PG_GETARG_BOOL(1))
 		PG_RETURN_INT64(ls_job_request(row->model, "rescore", NULL));
-	PG_RETURN_INT64(ls_recount_rescore(row->model, "backfill"));
+	PG_RETURN_INT64(rescore(row));
 }
 
 /* ls_rescore_model is leadscore.rescore(). */
@@ -189,7 +205,7 @@ ls_rescore_model(PG_FUNCTION_ARGS)
 	row = ls_rights_model(TextDatumGetCString(PG_GETARG_DATUM(0)), GetUserId());
 	ls_sync_roles(row->model, false);
 	ls_suspension_refuse(row);
-	contacts = ls_recount_rescore(row->model, "backfill");
+	contacts = rescore(row);
 	model = ls_model_acquire(row->model, NULL);
 	ls_purged_report(model, "Their contributions are kept, and were added to those of the events that are still there.");
 	ls_model_release(model);

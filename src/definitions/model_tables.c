@@ -41,6 +41,9 @@
 #include "definitions/source_triggers.h"
 #include "definitions/table_layout.h"
 
+#define TOP_SCORE	"top_score" /* a column of score_<model>, and how full its pages are */
+#define FILLFACTOR	"45"
+
 static bool giving = false;		/* tables to their owner */
 
 /* All that is called after a model, in the order in which it is dropped. */
@@ -93,7 +96,7 @@ static const struct
 	"internal: version of the rules that the row was scored with"},
 	{"state", "pg_catalog.bytea NOT NULL", true,
 	"internal: what the events add up to, from which the score at any instant follows"},
-	{"top_score", "pg_catalog.float4", true,
+	{TOP_SCORE, "pg_catalog.float4", true,
 	"internal: at or a little above the score where that is among the highest of the model, for leadscore.top()"},
 };
 
@@ -281,6 +284,14 @@ create_guard(const char *prefix, const char *model)
 								  prefix, model), NULL);
 }
 
+/* create_top_index makes the index of the highest scores; the server finds a name that is free. */
+static void
+create_top_index(const char *model)
+{
+	ls_extension_execute(psprintf("CREATE INDEX ON leadscore.score_%s (top_score)"
+								  " WHERE top_score IS NOT NULL", model), NULL);
+}
+
 /*
  * create_score_table makes score_<model>.  No index but the key, and one of the few rows
  * that have a top_score, and some room in each page, so that updates are HOT; vacuum
@@ -307,13 +318,11 @@ create_score_table(const LsModelTables *new)
 	/* a statement about all rows of a page has room there for another version of each */
 	appendStringInfoString(&sql, ") WITH (autovacuum_vacuum_scale_factor = 0.05,"
 						   " autovacuum_vacuum_insert_scale_factor = 0.1,"
-						   " autovacuum_analyze_scale_factor = 0.05, fillfactor = 45)");
+						   " autovacuum_analyze_scale_factor = 0.05, fillfactor = " FILLFACTOR ")");
 	ls_extension_execute(sql.data, NULL);
 	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ALTER COLUMN state SET STORAGE EXTERNAL",
 								  model), NULL);
-	/* the server finds a name that is free */
-	ls_extension_execute(psprintf("CREATE INDEX ON leadscore.score_%s (top_score)"
-								  " WHERE top_score IS NOT NULL", model), NULL);
+	create_top_index(model);
 	create_guard("score_", model);
 	ls_extension_execute(psprintf("COMMENT ON TABLE leadscore.score_%s IS 'scores of model %s, kept by leadscore'",
 								  model, model), NULL);
@@ -507,6 +516,29 @@ replace_view(const LsModelRow *row)
 	LsModelTables tables;
 
 	ls_tables_read(row, &tables);
+	ls_live_view_make(&tables);
+}
+
+/*
+ * ls_tables_update gives the tables of a model what those have that are made today: a
+ * dump of 0.6.0 brings them as they were.  The caller has locked the definition, and the
+ * tables that feed the model.  A category may be called as the column.
+ */
+void
+ls_tables_update(const LsModelRow *row)
+{
+	const char *model = row->model;
+	Oid			table = ls_lead_score_table(model, true);
+	LsModelTables tables;
+
+	if (!OidIsValid(table) || SearchSysCacheExistsAttName(table, TOP_SCORE))
+		return;
+	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s ADD COLUMN " TOP_SCORE " pg_catalog.float4",
+								  model), NULL);
+	create_top_index(model);
+	ls_extension_execute(psprintf("ALTER TABLE leadscore.score_%s SET (fillfactor = " FILLFACTOR ")", model), NULL);
+	ls_tables_read(row, &tables);
+	ls_tables_comment_columns(&tables, "score_", true);
 	ls_live_view_make(&tables);
 }
 

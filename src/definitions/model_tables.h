@@ -34,6 +34,7 @@ extern void ls_tables_check_owner(void);
 extern bool ls_tables_belong(const char *model, Oid owner);
 extern void ls_tables_depend(const LsModelRow *row);
 extern void ls_tables_check_made(Oid relid);
+extern void ls_tables_update(const LsModelRow *row);
 extern void ls_tables_give(const LsModelRow *row);
 extern void ls_tables_drop(const char *model);
 

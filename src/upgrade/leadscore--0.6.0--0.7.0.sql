@@ -29,17 +29,21 @@ REVOKE ALL ON FUNCTION leadscore_internal.keep_top_scores(text, integer) FROM PU
 COMMENT ON FUNCTION leadscore_internal.keep_top_scores(text, integer) IS
 	'has about so many contacts of a model, those with the highest scores, be found without reading all, as the worker does by itself';
 
--- a category of 0.6.0 may be called so: then top() goes on without
+-- in the order in which writers lock them; a category of 0.6.0 may be called so: then top() goes on without
 DO $$
 DECLARE
 	m record;
 BEGIN
-	FOR m IN SELECT l.model FROM leadscore_internal.lead_model l ORDER BY l.model COLLATE "C"
+	FOR m IN
+		SELECT c.oid, l.model
+		  FROM leadscore_internal.lead_model l
+		  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('leadscore.score_' || l.model)
+		 WHERE c.relkind OPERATOR(pg_catalog.=) 'r'
+		 ORDER BY c.oid
 	LOOP
-		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a
-			WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.format('leadscore.score_%s', m.model)) AND a.attname = 'top_score');
-		EXECUTE pg_catalog.format('ALTER TABLE IF EXISTS leadscore.score_%s ADD COLUMN top_score pg_catalog.float4', m.model);
-		CONTINUE WHEN pg_catalog.to_regclass(pg_catalog.format('leadscore.score_%s', m.model)) IS NULL;
+		EXECUTE pg_catalog.format('LOCK TABLE leadscore.score_%s IN ACCESS EXCLUSIVE MODE', m.model);
+		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = m.oid AND a.attname = 'top_score');
+		EXECUTE pg_catalog.format('ALTER TABLE leadscore.score_%s ADD COLUMN top_score pg_catalog.float4', m.model);
 		EXECUTE pg_catalog.format('CREATE INDEX ON leadscore.score_%s (top_score) WHERE top_score IS NOT NULL', m.model);
 		EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.score_%s.top_score IS %L', m.model,
 			'internal: at or a little above the score where that is among the highest of the model, for leadscore.top()');

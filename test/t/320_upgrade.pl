@@ -414,6 +414,21 @@ foreach my $version (@former)
 }
 
 ################################################################################
+# A dump of a former version is restored into this one
+
+foreach my $version (@former)
+{
+	my ($db, $fresh) = ('restored_' . $version =~ tr/./_/r, 'beside_' . $version =~ tr/./_/r);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	crm_at($db, unpacked("crm--$version.sql.gz"));
+	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m')"), '', "a dump of $version has scores that are right");
+	$node->safe_psql($db, "SET client_min_messages = warning; SELECT leadscore.rescore('m')");
+	same(all_of($db), all_of($fresh), "... and rescore() gives it what is new");
+	is($node->safe_psql($db, "SELECT * FROM leadscore.verify('m')"), '', '... they are right');
+}
+
+################################################################################
 # Workers keep away where library and extension do not fit
 
 $node->safe_psql('postgres', 'CREATE EXTENSION leadscore; ALTER SYSTEM SET leadscore.enabled = on');
