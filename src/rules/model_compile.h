@@ -95,6 +95,7 @@ typedef struct LsHalfLife
 	TimestampTz landmark;		/* ... and its instant */
 	double		fall;			/* ls_decay_half_life_fall(fall_at) */
 	TimestampTz rise_at;
+	TimestampTz rise_landmark;	/* the last one not after rise_at */
 	double		rise;			/* ls_decay_half_life_rise(rise_at) */
 } LsHalfLife;
 
