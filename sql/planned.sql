@@ -66,5 +66,29 @@ ALTER TABLE event ALTER amount DROP NOT NULL;
 INSERT INTO event VALUES (2, '2026-03-01', NULL, NULL);
 SELECT contact, score FROM agreed();
 SELECT * FROM leadscore.verify('planned');
+-- columns of numbers beside numbers: the operator is the one that PostgreSQL finds, here 1.1::real > 1.1 and 16777217 = 16777216::real
+CREATE TABLE number (contact int, at timestamptz, i2 smallint, i4 int, i8 bigint, f4 real, f8 float8, n numeric, what text);
+CREATE INDEX ON number (contact, at);
+SELECT leadscore.create_model('numbers', 'contact');
+SELECT leadscore.attach('numbers', 'number', 'contact', 'at');
+INSERT INTO leadscore.lead_rule (model, name, condition, points)
+	SELECT 'numbers', c || op || n || side, CASE side WHEN 'right' THEN format('%s %s %s', c, op, n) ELSE format('%s %s %s', n, op, c) END, 1
+	  FROM unnest(ARRAY['i2', 'i4', 'i8', 'f4', 'f8', 'n']) c, unnest(ARRAY['>', '=', '<=']) op,
+		unnest(ARRAY['1.1', '3', '-7', '16777216', '16777217', '3000000000', '1e20']) n, unnest(ARRAY['left', 'right']) side;
+INSERT INTO leadscore.lead_rule (model, name, weight, points) VALUES
+	('numbers', 'sum', 'f4 * 0.1 + 3 / i2 + 7 % i4 + i8 % 5 - n / 3', 1);
+INSERT INTO number VALUES (1, '2026-03-01', 3, 3, 3000000000, 1.1, 1.1, 1.1), (2, '2026-03-01', -7, 16777217, 16777217, 16777217, 16777217, 16777217);
+CREATE FUNCTION scored(of int) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+	sum float8;
+BEGIN
+	EXECUTE (SELECT format('SELECT %s FROM planned.number WHERE contact = %s', string_agg(coalesce('(' || condition || ')::int', weight), ' + ' ORDER BY rule_id), of)
+			   FROM leadscore.lead_rule WHERE model = 'numbers') INTO sum;
+	RETURN sum;
+END$$;
+SELECT contact_id, score, round(score::numeric - planned.scored(contact_id)::numeric, 6) AS differs FROM leadscore.score_numbers ORDER BY 1;
+INSERT INTO leadscore.lead_rule (model, name, condition, points) VALUES ('numbers', 'parameter', 'f8 > 3 AND f8 > $1', 1);
+SELECT leadscore.drop_model('numbers');
+
 SELECT leadscore.drop_model('planned');
 DROP SCHEMA planned CASCADE;

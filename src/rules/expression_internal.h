@@ -28,6 +28,7 @@ typedef struct LsCompile
 	List	   *functions;		/* that it calls */
 	LsReach		reach;			/* ... and all that these reach */
 	List	   *clock_words;	/* where literals like 'today' are */
+	List	   *numbers;		/* constants, cast as their operators want them */
 	bool		resolving;		/* names are being looked up */
 	bool		named;			/* the message says which expression it is */
 } LsCompile;

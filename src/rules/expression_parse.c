@@ -20,6 +20,7 @@
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
+#include "parser/parse_func.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/acl.h"
@@ -85,7 +86,7 @@ ls_expr_refuse(LsCompile *c, const char *what, int location, const char *hint)
 			 parser_errposition(c->pstate, location)));
 }
 
-/* ---------- parsing and analysing ---------- */
+/* ---------- parsing ---------- */
 
 /*
  * says_now tells whether a literal would mean the time of the compilation if
@@ -266,6 +267,125 @@ parse_single(LsCompile *c)
 	return target->val;
 }
 
+/* ---------- columns beside numbers ---------- */
+
+/*
+ * nearest_operator gives the operator of a name for two types, where PostgreSQL would
+ * choose one that has exactly one of them.  Among the operators that can be used it
+ * prefers those with the most exact types, but looks first whether the operands can be
+ * cast to those of each operator of the name; that is most of the time of a
+ * compilation.  Here only those are looked at that it would prefer.
+ */
+static FuncCandidateList
+nearest_operator(List *name, const Oid *types)
+{
+	FuncCandidateList exact = NULL;
+	FuncCandidateList next;
+	FuncCandidateList usable;
+	int			nusable;
+
+	/* one that has both is found at once */
+	if (OidIsValid(OpernameGetOprid(name, types[0], types[1])))
+		return NULL;
+	for (FuncCandidateList each = ls_operators_named(name, 'b'); each; each = next)
+	{
+		next = each->next;
+		if (each->args[0] != types[0] && each->args[1] != types[1])
+			continue;
+		each->next = exact;
+		exact = each;
+	}
+	nusable = func_match_argtypes(2, unconstify(Oid *, types), exact, &usable);
+	return nusable < 2 ? usable : func_select_candidate(2, unconstify(Oid *, types), usable);
+}
+
+/* number_column gives the type of a column if that is one of numbers. */
+static Oid
+number_column(LsCompile *c, Node *node)
+{
+	ColumnRef  *cref = (ColumnRef *) node;
+	const char *name;
+	AttrNumber	attno;
+	ListCell   *lc;
+	Oid			type;
+
+	if (node == NULL || !IsA(node, ColumnRef) || list_length(cref->fields) != 1 ||
+		!IsA(linitial(cref->fields), String))
+		return InvalidOid;
+	name = strVal(linitial(cref->fields));
+	foreach(lc, c->spec->variables)
+		if (strcmp(name, lfirst(lc)) == 0)
+			return InvalidOid;
+	attno = attnameAttNum(c->spec->rel, name, false);
+	if (attno <= 0)
+		return InvalidOid;
+	type = TupleDescAttr(RelationGetDescr(c->spec->rel), attno - 1)->atttypid;
+	return type == INT2OID || type == INT4OID || type == INT8OID || type == FLOAT4OID ||
+		type == FLOAT8OID || type == NUMERICOID ? type : InvalidOid;
+}
+
+/*
+ * cast_number replaces a number, the second operand if right is true, with a parameter
+ * that stands for its value cast to what the operator wants: with that the operator is
+ * found at once.
+ */
+static void
+cast_number(LsCompile *c, A_Expr *expr, bool right)
+{
+	Node	  **number = right ? &expr->rexpr : &expr->lexpr;
+	A_Const    *constant = (A_Const *) *number;
+	Oid			types[2];
+	FuncCandidateList operator;
+	Node	   *value;
+	ParamRef   *param;
+
+	if (constant == NULL || !IsA(constant, A_Const) || constant->isnull ||
+		!(IsA(&constant->val, Integer) || IsA(&constant->val, Float)))
+		return;
+	types[!right] = number_column(c, right ? expr->lexpr : expr->rexpr);
+	if (!OidIsValid(types[!right]))
+		return;
+	value = (Node *) make_const(c->pstate, constant);
+	types[right] = exprType(value);
+	operator = nearest_operator(expr->name, types);
+	if (operator == NULL || operator->args[!right] != types[!right] ||
+		IsPolymorphicType(operator->args[right]))
+		return;
+	c->numbers = lappend(c->numbers,
+						 coerce_type(c->pstate, value, types[right], operator->args[right], -1,
+									 COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1));
+	param = makeNode(ParamRef);
+	param->number = list_length(c->numbers);
+	param->location = -1;
+	*number = (Node *) param;
+}
+
+/* cast_numbers replaces the numbers that columns of numbers are compared with, and so on. */
+static bool
+cast_numbers(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, A_Expr) && ((A_Expr *) node)->kind == AEXPR_OP &&
+		list_length(((A_Expr *) node)->name) == 1)
+	{
+		cast_number(context, (A_Expr *) node, true);
+		cast_number(context, (A_Expr *) node, false);
+	}
+	return raw_expression_tree_walker(node, cast_numbers, context);
+}
+
+/* number_ref gives what stands for a number; the user's parameters have a location. */
+static Node *
+number_ref(ParseState *pstate, ParamRef *ref)
+{
+	LsCompile  *c = pstate->p_ref_hook_state;
+
+	return ref->location < 0 ? copyObject(list_nth(c->numbers, ref->number - 1)) : NULL;
+}
+
+/* ---------- analysing ---------- */
+
 /* without_literals makes NULLs of the literals in a copy of a raw expression. */
 static bool
 without_literals(Node *node, void *context)
@@ -312,6 +432,7 @@ analyse_text(LsCompile *c)
 	raw = parse_single(c);
 	refuse_raw(raw, c);
 	c->resolving = true;
+	(void) cast_numbers(raw, c);
 	check_reach(c, raw);
 	expr = transformExpr(c->pstate, raw, EXPR_KIND_OTHER);
 	c->resolving = false;
@@ -379,6 +500,7 @@ analyse(LsCompile *c)
 		c->pstate->p_sourcetext = c->spec->text;
 	c->pstate->p_pre_columnref_hook = variable_ref;
 	c->pstate->p_post_columnref_hook = nearest_variable;
+	c->pstate->p_paramref_hook = number_ref;
 	c->pstate->p_ref_hook_state = c;
 	item = addRangeTableEntryForRelation(c->pstate, c->spec->rel,
 										 AccessShareLock, NULL, false, false);

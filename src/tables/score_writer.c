@@ -314,7 +314,7 @@ subtract(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row, T
 		 LsCounted *counted)
 {
 	return row && writer->taken.nrows == 0 &&
-		ls_subtract_events(writer->model, change, row, t, callbacks->first_event, counted);
+		ls_subtract_events(writer->model, change, row, t, callbacks->find_events, counted);
 }
 
 /* latest_of gives the latest instant of the input, if that is after t. */
