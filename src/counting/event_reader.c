@@ -455,8 +455,11 @@ open_model_table(LsReader *reader, Stream *stream)
 
 	initStringInfo(&range);
 	n = append_range(&range, &reader->spec, model->score_table, "contact_id");
-	appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
-	append_operator(&range, model->key.lt_operator);
+	if (!reader->spec.any_order)
+	{
+		appendStringInfoString(&range, " ORDER BY t.contact_id USING ");
+		append_operator(&range, model->key.lt_operator);
+	}
 	range_values(&reader->spec, types, bounds);
 	ls_user_switch_to_owner(ls_relation_owner(model->score_table), &saved);
 	if (reader->spec.limit > 0)

@@ -32,6 +32,7 @@ typedef struct LsReaderSpec
 	const Datum *after;			/* only contacts after this one, or NULL */
 	const Datum *upto;			/* only contacts up to this one, or NULL */
 	int			limit;			/* of scores alone: the first ones, 0: all */
+	bool		any_order;		/* of scores alone: as they lie in the table */
 } LsReaderSpec;
 
 typedef struct LsReader LsReader;

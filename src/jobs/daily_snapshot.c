@@ -412,8 +412,9 @@ take_contact(Day *day, LsReader *reader)
 
 /*
  * walk scans the score table once.  A contact that had an event since the midnight is
- * replayed by itself, as there are few; if more than a day has passed there may be
- * many, and all events are read along.
+ * replayed by itself, as there are few, and the rows come as they lie in the table.  If
+ * more than a day has passed there may be many such contacts: then all events are read
+ * along, which needs the order of the key.
  */
 static void
 walk(Day *day)
@@ -426,6 +427,7 @@ walk(Day *day)
 	day->merged = ls_clock() - day->until > LS_DAY;
 	if (day->merged)
 		spec.what |= LS_READ_EVENTS | LS_READ_CONTACTS;
+	spec.any_order = !day->merged;
 	reader = ls_reader_open(&spec);
 	old = MemoryContextSwitchTo(day->one);
 	while (ls_reader_next(reader, &contact))
