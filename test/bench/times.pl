@@ -351,7 +351,7 @@ if ($parts{midnight})
 	fresh($contacts, 'leadscore', 'row_trigger');
 	run(<<'SQL');
 DROP TABLE IF EXISTS score_copy;
-CREATE TABLE score_copy (LIKE leadscore.score_leadscore INCLUDING ALL) WITH (fillfactor = 70);
+CREATE TABLE score_copy (LIKE leadscore.score_leadscore INCLUDING ALL) WITH (fillfactor = 45);
 INSERT INTO score_copy TABLE leadscore.score_leadscore;
 VACUUM ANALYZE score_copy;
 SQL
