@@ -219,13 +219,16 @@ interval_field(Row *row, int attno)
 static List *
 scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
 {
-	Relation	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
+	Relation	rel;
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	Row			row;
 
+	if (ls_extension_lacks_rows(table->name))
+		return NIL;
+	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
 	if (model)
 	{
 		int			attno = SPI_fnumber(RelationGetDescr(rel), "model");
