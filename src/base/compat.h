@@ -257,7 +257,9 @@ ls_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 #define ls_scan_standard_strings(extra) \
 	((extra)->standard_conforming_strings = true, \
 	 (extra)->escape_string_warning = false)
+#define ls_standard_strings() (standard_conforming_strings)
 #else
+#define ls_standard_strings() (true)
 #define ls_scan_standard_strings(extra) ((void) 0)
 #endif
 

@@ -36,6 +36,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
+#include "parser/parse_relation.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
@@ -293,6 +294,16 @@ ls_relation_has_pages(Oid table)
 	any = !ls_relation_lacks_pages((Form_pg_class) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
 	return any;
+}
+
+/*
+ * ls_relation_column finds a column of an open table by its name, 0 where there is
+ * none, without the look-up in the catalog that get_attnum() is.
+ */
+AttrNumber
+ls_relation_column(Relation rel, const char *name)
+{
+	return attnameAttNum(rel, name, false);
 }
 
 /*

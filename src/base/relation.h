@@ -28,6 +28,7 @@ extern Oid	ls_relation_find_owner(Oid relid);
 extern Oid	ls_relation_owner(Oid relid);
 extern bool ls_relation_lacks_pages(Form_pg_class row);
 extern bool ls_relation_has_pages(Oid table);
+extern AttrNumber ls_relation_column(Relation rel, const char *name);
 extern void ls_relation_read_types(Oid relation, int most, Oid *types);
 extern double ls_relation_estimate_rows(Oid relation);
 extern bool ls_relation_has_index(Oid table);
