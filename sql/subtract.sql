@@ -54,20 +54,41 @@ SELECT * FROM going('DELETE FROM event WHERE id IN (101, 201)');
 -- all
 SELECT * FROM going('DELETE FROM event WHERE id / 100 = 39');
 SELECT * FROM now;
--- recomputed: the latest, of the contact and of a rule
+-- the latest, of the contact and of a rule: by the index
 SELECT * FROM going('DELETE FROM event WHERE id = 708');
 INSERT INTO event VALUES (850, 8, 'w', '2026-03-01', 1);
 SELECT * FROM going('DELETE FROM event WHERE id = 808');
 -- ... what came at the same time as another
 INSERT INTO event SELECT id + 50, contact, what, at, amount FROM event WHERE id = 908;
 SELECT * FROM going('DELETE FROM event WHERE id = 908');
--- ... a negative weight, sums of which too little is left, and those that are too large
+-- ... all events of a rule: a negative weight, sums of which too little is left, and those that are too large
 UPDATE event SET amount = -5 WHERE id = 1104;
 SELECT * FROM going('DELETE FROM event WHERE id = 1104');
 UPDATE event SET amount = 9e7 WHERE id = 1204;
 SELECT * FROM going('DELETE FROM event WHERE id = 1204');
 UPDATE event SET amount = 1e90 WHERE id = 1304;
 SELECT * FROM going('DELETE FROM event WHERE id = 1304');
+-- ... the latest, long after the others; and the latest of those of no weight
+INSERT INTO event VALUES (3350, 33, 'v', '2026-02-10', 5), (3351, 33, 'v', '2024-01-10', 0),
+	(3450, 34, 'v', '2026-03-02 11:00', 0), (3451, 34, 'v', '2024-01-10', 4);
+DELETE FROM event WHERE id BETWEEN 3401 AND 3408;
+SELECT * FROM going('DELETE FROM event WHERE id BETWEEN 3301 AND 3308');
+SELECT * FROM going('DELETE FROM event WHERE id = 3450');
+-- ... what was dropped from periods and is among them again
+INSERT INTO event VALUES (3550, 35, 'v', '2026-01-20', 2);
+SELECT * FROM going('DELETE FROM event WHERE id BETWEEN 3503 AND 3508');
+-- recomputed: a negative weight goes, and of the rule there are too many; where the latest goes it is found
+INSERT INTO event SELECT -n, 36, 'v', timestamptz '2026-02-10' + n * interval '1 minute', 1 FROM generate_series(1, 100) n;
+UPDATE event SET amount = -5 WHERE id IN (3605, -50);
+SELECT * FROM going('DELETE FROM event WHERE id = -50');
+SELECT * FROM going('DELETE FROM event WHERE id = 3608');
+SELECT * FROM going('DELETE FROM event WHERE id = 3605');
+-- ... without an index
+BEGIN;
+DROP INDEX event_contact_at_idx;
+DELETE FROM event WHERE id IN (3707, 3708);
+SELECT * FROM leadscore.verify('less');
+ROLLBACK;
 -- ... where a rule fails
 INSERT INTO leadscore.lead_rule (model, name, event, condition, points) VALUES ('less', 'fails', 'v', '1 / (amount - 18.25) > 0', 1);
 INSERT INTO event VALUES (1450, 14, 'v', '2026-02-25', 18.25);

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
@@ -31,18 +32,33 @@ typedef struct Asked
 	LsStatement statement;
 } Asked;
 
+/*
+ * may_read tells whether the caller may read a table or view of a model: all of its rows,
+ * as no function asks the policies about each.
+ */
+static bool
+may_read(const LsModel *model, Oid relation)
+{
+	Oid			role = GetUserId();
+
+	return OidIsValid(relation) && pg_class_aclcheck(relation, role, ACL_SELECT) == ACLCHECK_OK &&
+		(has_privs_of_role(role, model->owner) ||
+		 check_enable_rls(relation, role, true) != RLS_ENABLED);
+}
+
 static void
 check_may_read(LsModel *model, const char *also)
 {
-	Oid			other = also ? ls_extension_table(also, true) : InvalidOid;
+	Oid			table = model->score_table;
 
-	if (pg_class_aclcheck(model->score_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+	if (may_read(model, table) || (also && may_read(model, ls_extension_table(also, true))))
 		return;
-	if (OidIsValid(other) &&
-		pg_class_aclcheck(other, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-		return;
-	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
-				   get_rel_name(model->score_table));
+	if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", get_rel_name(table)),
+				 errdetail("Row-level security hides rows of it from the caller.")));
+	aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table));
 }
 
 /*

@@ -155,6 +155,7 @@ ls_capture_begin(Relation rel, bool replica)
 
 	capture->rel = rel;
 	capture->replica = replica;
+	capture->many = false;
 	capture->now = ls_clock();
 	for (int i = 0; i < table->nmodels; i++)
 	{
@@ -210,7 +211,9 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 	LsEvent		event;
 
 	event.matches = capture->matches;
-	if (ls_match_source(model, binding->source, slot, capture->econtext, &event))
+	if (capture->many ?
+		ls_match_source_of_many(model, binding->source, slot, capture->econtext, &event) :
+		ls_match_source(model, binding->source, slot, capture->econtext, &event))
 		ls_deferred_add(ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
 										binding->source : NULL),
 						&event, capture->now);
@@ -496,6 +499,7 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 {
 	Rows		rows;
 
+	capture->many = tuplestore_tuple_count(store) > 1;
 	open_rows(&rows, capture, store, 0);
 	while (next_row(&rows))
 	{

@@ -25,7 +25,7 @@
 #include "capture/capture.h"
 #include "capture/table_cache.h"
 #include "counting/contact_snapshot.h"
-#include "counting/first_event.h"
+#include "counting/edge_events.h"
 #include "counting/model_update.h"
 #include "counting/recount.h"
 #include "ddl/resume.h"
@@ -130,7 +130,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine,
 static const LsScoreWriterCallbacks writer_callbacks = {
 	.count_all = ls_recount_contact,
 	.count_profile = ls_recount_profile,
-	.first_event = ls_first_event,
+	.find_events = ls_edge_events_find,
 	.stage_context = ls_contact_snapshot_fill_context,
 };
 

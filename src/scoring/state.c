@@ -157,7 +157,7 @@ find_bucket(LsSlot *slot, int64 bucket)
  * add_decaying adds a half-life sum that is held at the landmark of at.  The sum of
  * both is held at that of the later one.
  */
-static inline void
+static void
 add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 {
 	LsSum		grown = *sum;
@@ -177,25 +177,38 @@ add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 	ls_decay_sum_merge(&slot->sum, &grown);
 }
 
-/* rise_at gives the weight with which an event at an instant enters a rule's sum. */
-static inline double
-rise_at(LsModel *model, const LsRule *rule, TimestampTz at)
+/* rise_at gives a half-life, with the weight with which an event at an instant enters a sum. */
+static inline const LsHalfLife *
+rise_at(LsHalfLife *half_life, TimestampTz at)
 {
-	LsHalfLife *half_life;
+	if (half_life->rise_at == at)
+		return half_life;
+	half_life->rise_at = at;
+	if (!ls_decay_is_of_landmark(at, half_life->rise_landmark, half_life->interval))
+		half_life->rise_landmark = ls_decay_landmark(at, half_life->interval);
+	half_life->rise = ls_decay_half_life_rise(at, half_life->rise_landmark, half_life->interval);
+	return half_life;
+}
 
-	if (rule->half_life < 0)
-		return ls_decay_half_life_rise(at, rule->decay.interval);
-	half_life = &model->half_lives[rule->half_life];
-	if (half_life->rise_at != at)
-	{
-		half_life->rise_at = at;
-		half_life->rise = ls_decay_half_life_rise(at, half_life->interval);
-	}
-	return half_life->rise;
+/* add_half_life is add_to_slot() for a rule with a half-life that is none of once. */
+static inline void
+add_half_life(LsModel *model, const LsRule *rule, LsSlot *slot, TimestampTz at, double w)
+{
+	const LsHalfLife *half_life = rise_at(&model->half_lives[rule->half_life], at);
+	/* 0 and not -0 */
+	LsSum		grown = {ls_decay_finite(0.0 + w * half_life->rise), 0};
+
+	/* mostly the latest event came after the same landmark */
+	if (likely(ls_decay_is_of_landmark(slot->last, half_life->rise_landmark, half_life->interval)))
+		ls_decay_sum_add(&slot->sum, grown.hi);
+	else
+		add_decaying(rule, slot, at, &grown);
+	slot->count++;
+	slot->last = Max(slot->last, at);
 }
 
 /* add_to_slot adds one event of weight w. */
-static inline void
+static void
 add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
 	if (ls_state_needs_buckets(rule))
@@ -210,8 +223,10 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 	{
 		if (rule->decay.kind == LS_DECAY_HALF_LIFE)
 		{
+			int64		interval = rule->decay.interval;
+			double		rise = ls_decay_half_life_rise(at, ls_decay_landmark(at, interval), interval);
 			/* 0 and not -0 */
-			LsSum		grown = {ls_decay_finite(0.0 + w * rise_at(model, rule, at)), 0};
+			LsSum		grown = {ls_decay_finite(0.0 + w * rise), 0};
 
 			add_decaying(rule, slot, at, &grown);
 		}
@@ -278,6 +293,8 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 
 		if (later)
 			add_future(slot, event->at, match->weight);
+		else if (match->rule->half_life >= 0 && !match->rule->once)
+			add_half_life(model, match->rule, slot, event->at, match->weight);
 		else
 			add_to_slot(model, match->rule, slot, event->at, match->weight);
 	}

@@ -5,11 +5,15 @@
  *
  * Counts, sums and periods are subtracted.  What a state has of its latest and earliest
  * events is not a sum: it is known where the events that go leave a later, or an earlier
- * one behind.  In all other cases the contact has to be recomputed from its events:
- *	- a slot, or the state, loses its latest event, but not its last one;
- *	- a period is compacted, was dropped, or was the newest;
- *	- so little is left of a sum that what was rounded may show, or the sum is so large;
- *	- the state does not have what is to be subtracted.
+ * one behind.  Else it is lost, and has to be found among the events that are left.  All
+ * events of a rule have to be found, which may be a few only, where
+ *	- a period is compacted or was dropped, or is the newest of a slot of which one was;
+ *	- so little is left of a sum that what was rounded may show, or the sum is so large, or
+ *	  a negative weight goes;
+ *	- a sum that decays, which is held as of the latest event, would be held so long before
+ *	  that the same may show.
+ *
+ * The contact has to be recomputed where the state does not have what is to be subtracted.
  *
  * How rounding is bounded: a compensated sum loses at most 2^-77 of its size with each
  * addition.  Weights that are subtracted are not negative, so the weights of one sign in
@@ -30,6 +34,23 @@
 
 /* ... and those of which less than this part of what goes would be left */
 #define SMALLEST_REST	1e-6
+
+/* ... and those that would rise by more than so many halvings */
+#define MOST_HALVINGS	20
+
+/* lose notes that the latest event of a rule is lost, or that all are. */
+static void
+lose(LsLostEvents *lost, LsRule *rule, int64 count, TimestampTz last, bool all)
+{
+	int			i = 0;
+
+	while (i < lost->nrules && lost->rules[i].rule != rule)
+		i++;
+	if (i == lost->nrules)
+		lost->rules[lost->nrules++] = (LsLostRule) {rule, count, last, false};
+	if (all)
+		lost->rules[i].all = true;
+}
 
 /*
  * keeps_latest tells whether the latest of some events stays when ngone of them go, the
@@ -63,30 +84,34 @@ last_of(const LsState *state, int64 version)
 }
 
 /*
- * keeps_latest_events tells whether the state and each of its slots keeps its latest
- * event, or none at all.
+ * find_lost finds out of which slots the latest event goes, but not the last one, and
+ * whether out of the state.  False if these do not have what is to be subtracted.
  */
 static bool
-keeps_latest_events(const LsState *state, const LsState *added, const LsState *gone)
+find_lost(LsModel *model, const LsState *state, const LsState *added, const LsState *gone,
+		  LsLostEvents *lost)
 {
 	int64		events = state->events + (added ? added->events : 0);
+	TimestampTz last = added ? added->last : DT_NOBEGIN;
 
-	if (gone->events != events &&
-		!keeps_latest(state->last, added ? added->last : DT_NOBEGIN, gone->last, gone->events))
+	if (gone->events > events || gone->last > Max(state->last, last))
 		return false;
+	lost->lost_last = gone->events < events &&
+		!keeps_latest(state->last, last, gone->last, gone->events);
 	for (int i = 0; i < gone->nslots; i++)
 	{
 		const LsSlot *slot = &gone->slots[i];
 		LsSlot	   *mine = ls_state_slot((LsState *) state, slot->version, false);
 		LsSlot	   *new = added ? ls_state_slot((LsState *) added, slot->version, false) : NULL;
 		int64		count = (mine ? mine->count : 0) + (new ? new->count : 0);
+		TimestampTz before = last_of(state, slot->version);
+		TimestampTz after = last_of(added, slot->version);
 
-		if (slot->count > count)
+		if (slot->count > count || slot->last > Max(before, after))
 			return false;
-		if (slot->count < count &&
-			!keeps_latest(last_of(state, slot->version), last_of(added, slot->version),
-						  slot->last, slot->count))
-			return false;
+		if (slot->count < count && !keeps_latest(before, after, slot->last, slot->count))
+			lose(lost, ls_model_rule_by_version(model, slot->version), count - slot->count,
+				 slot->last, false);
 	}
 	return true;
 }
@@ -132,12 +157,43 @@ subtract_bucket(LsSlotMore *more, const LsBucket *gone)
 		bucket->count -= gone->count;
 		return subtract_sum(&bucket->sum, &gone->sum);
 	}
-	/* the newest decides which periods are dropped or compacted */
-	if (at == more->nbuckets - 1)
-		return false;
 	more->nbuckets--;
 	memmove(bucket, bucket + 1, sizeof(LsBucket) * (more->nbuckets - at));
 	return true;
+}
+
+/* has_all_buckets tells whether no period of a slot was dropped or compacted. */
+static bool
+has_all_buckets(const LsSlot *slot)
+{
+	int64		count = 0;
+
+	for (int i = 0; i < slot->more->nbuckets; i++)
+		count += slot->more->buckets[i].count;
+	return count == slot->count;
+}
+
+/* subtract_buckets subtracts periods from a slot whose count is without them. */
+static bool
+subtract_buckets(LsSlot *slot, const LsSlot *gone)
+{
+	LsSlotMore *more = slot->more;
+	int64		newest = more->nbuckets > 0 ? more->buckets[more->nbuckets - 1].bucket : 0;
+
+	for (int i = 0; i < gone->more->nbuckets; i++)
+		if (!subtract_bucket(more, &gone->more->buckets[i]))
+			return false;
+	/* the newest decides which periods are dropped or compacted */
+	return (more->nbuckets > 0 && more->buckets[more->nbuckets - 1].bucket == newest) ||
+		has_all_buckets(slot);
+}
+
+/* is_held_at_last tells whether a rule's sum is as of the latest event of its slot. */
+static bool
+is_held_at_last(const LsRule *rule)
+{
+	return !ls_state_needs_buckets(rule) && !rule->once && rule->kind != LS_ABSENCE &&
+		rule->decay.kind == LS_DECAY_HALF_LIFE;
 }
 
 /* subtract_slot subtracts from a slot that has more events than go. */
@@ -146,22 +202,17 @@ subtract_slot(const LsRule *rule, LsSlot *slot, const LsSlot *gone)
 {
 	slot->count -= gone->count;
 	if (ls_state_needs_buckets(rule))
-	{
-		for (int i = 0; i < gone->more->nbuckets; i++)
-			if (!subtract_bucket(slot->more, &gone->more->buckets[i]))
-				return false;
-		return true;
-	}
+		return subtract_buckets(slot, gone);
 	if (rule->once || rule->kind == LS_ABSENCE)
 		return true;
-	if (rule->decay.kind == LS_DECAY_HALF_LIFE)
+	if (is_held_at_last(rule))
 		return subtract_decaying(rule, slot, gone);
 	return subtract_sum(&slot->sum, &gone->sum);
 }
 
 /* subtract_slots subtracts from all slots, and drops those without events. */
 static bool
-subtract_slots(LsModel *model, LsState *state, const LsState *gone)
+subtract_slots(LsModel *model, LsState *state, const LsState *gone, LsLostEvents *lost)
 {
 	int			kept = 0;
 
@@ -176,7 +227,11 @@ subtract_slots(LsModel *model, LsState *state, const LsState *gone)
 		if (slot->count == from->count)
 			slot->count = 0;
 		else if (!subtract_slot(rule, slot, from))
-			return false;
+		{
+			if (slot->count > LS_LOST_EVENTS_MOST)
+				return false;
+			lose(lost, rule, slot->count, slot->last, true);
+		}
 	}
 	for (int i = 0; i < state->nslots; i++)
 	{
@@ -200,34 +255,119 @@ subtract_slots(LsModel *model, LsState *state, const LsState *gone)
 /*
  * ls_state_subtract makes a state of another one without some events, which may be among
  * those to be added first (NULL: there are none).  None of the events waits for the
- * clock, and no weight of those that go is negative.  If LS_SUBTRACT_FIRST is returned,
- * the earliest event is not known, but all the rest.
+ * clock, and no weight of those that go is negative.  Gives what is lost, and has to be
+ * found (ls_state_subtract_found).  False if the contact has to be recomputed.
  */
-LsSubtraction
-ls_state_subtract(LsModel *model, LsState *to, const LsState *state,
-				  const LsState *added, const LsState *gone)
+bool
+ls_state_subtract(LsModel *model, LsState *to, const LsState *state, const LsState *added,
+				  const LsState *gone, LsLostEvents *lost)
 {
-	TimestampTz first = added ? added->first : DT_NOEND;
-
+	memset(lost, 0, sizeof(LsLostEvents));
+	lost->first = DT_NOEND;
+	ls_state_init(&lost->found);
+	lost->rules = palloc(sizeof(LsLostRule) * Max(gone->nslots, 1));
 	if (state->nfuture > 0 || gone->nfuture > 0 || (added && added->nfuture > 0))
-		return LS_SUBTRACT_NOT;
-	if (state->events + (added ? added->events : 0) < gone->events ||
-		!keeps_latest_events(state, added, gone))
-		return LS_SUBTRACT_NOT;
+		return false;
+	if (!find_lost(model, state, added, gone, lost))
+		return false;
 	ls_state_copy(to, state);
 	if (added && !ls_state_can_merge(model, to, added))
-		return LS_SUBTRACT_NOT;
+		return false;
 	if (added)
 		ls_state_merge(model, to, added);
 	to->events -= gone->events;
-	if (!subtract_slots(model, to, gone))
-		return LS_SUBTRACT_NOT;
+	if (!subtract_slots(model, to, gone, lost))
+		return false;
 	if (to->events == 0)
 	{
 		to->first = DT_NOEND;
 		to->last = DT_NOBEGIN;
-		return LS_SUBTRACT_DONE;
 	}
-	return keeps_first(state->first, first, gone->first, gone->events) ?
-		LS_SUBTRACT_DONE : LS_SUBTRACT_FIRST;
+	else
+		lost->lost_first = !keeps_first(state->first, added ? added->first : DT_NOEND,
+										gone->first, gone->events);
+	return true;
+}
+
+/* halvings_before tells by how many halvings a rule's sum would be held before. */
+static int64
+halvings_before(const LsRule *rule, TimestampTz now, TimestampTz then)
+{
+	return is_held_at_last(rule) ? ls_decay_floor_div(now, rule->decay.interval) -
+		ls_decay_floor_div(then, rule->decay.interval) : 0;
+}
+
+/* has_found tells whether of a rule, of which events are left, was found what is lost. */
+static bool
+has_found(LsLostEvents *lost, LsLostRule *of, TimestampTz upto)
+{
+	LsSlot	   *slot = ls_state_slot(&lost->found, of->rule->version, false);
+
+	if (slot == NULL)
+		return false;
+	if (slot->count >= of->count)
+		return true;
+	if (!of->all && slot->last >= upto)
+		of->all = halvings_before(of->rule, of->last, slot->last) > MOST_HALVINGS;
+	return !of->all && slot->last >= upto;
+}
+
+/*
+ * ls_state_subtract_knows tells whether of the events of a source, which is read backward, all
+ * is found that may be lost, where those up to an instant are still to be read.
+ */
+bool
+ls_state_subtract_knows(LsLostEvents *lost, int source, TimestampTz upto)
+{
+	if (lost->lost_last && lost->found.last < upto)
+		return false;
+	for (int i = 0; i < lost->nrules; i++)
+	{
+		LsLostRule *of = &lost->rules[i];
+
+		if ((of->rule->source < 0 || of->rule->source == source) && !has_found(lost, of, upto))
+			return false;
+	}
+	return true;
+}
+
+/* take_found takes what was found of a rule into the state. */
+static bool
+take_found(LsState *state, const LsLostRule *lost, LsState *found)
+{
+	LsSlot	   *slot = ls_state_slot(state, lost->rule->version, false);
+	LsSlot	   *from = ls_state_slot(found, lost->rule->version, false);
+	int64		halvings;
+
+	if (slot == NULL || from == NULL || from->count > lost->count || from->last > slot->last)
+		return false;
+	halvings = halvings_before(lost->rule, slot->last, from->last);
+	if (lost->all || halvings > MOST_HALVINGS)
+	{
+		ls_state_replace(state, found, &lost->rule->version, 1);
+		return from->count == lost->count;
+	}
+	ls_decay_sum_shift(&slot->sum, -halvings);
+	slot->last = from->last;
+	return true;
+}
+
+/*
+ * ls_state_subtract_found completes a state with the events that were found.  False if
+ * the contact has to be recomputed.
+ */
+bool
+ls_state_subtract_found(LsState *state, LsLostEvents *lost)
+{
+	if ((lost->lost_first && lost->first == DT_NOEND) ||
+		(lost->lost_last && (lost->found.events == 0 || lost->found.last > state->last)))
+		return false;
+	if (lost->lost_first)
+		state->first = lost->first;
+	if (lost->lost_last)
+		state->last = lost->found.last;
+	for (int i = 0; i < lost->nrules; i++)
+		if (!take_found(state, &lost->rules[i], &lost->found))
+			return false;
+	return state->events == 0 || state->first <= state->last;
 }

@@ -31,7 +31,7 @@ typedef struct LsScoreWriterCallbacks
 {
 	LsCounter	count_all;		/* events and profile */
 	LsCounter	count_profile;
-	LsFirstEvent first_event;
+	LsFindEvents find_events;
 	/* gives the stages' conditions the contact's row */
 	void		(*stage_context) (LsModel *model, Datum contact, ExprContext *econtext);
 } LsScoreWriterCallbacks;

@@ -16,7 +16,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/relation.h"
-#include "scoring/state_subtract.h"
 #include "tables/pending_table.h"
 
 /* state_of gives the state of an event, which is not later than the clock, or NULL. */
@@ -34,13 +33,15 @@ state_of(LsModel *model, const LsEvent *event)
 }
 
 /*
- * read_first reads what a snapshot newer than the row has to tell before events of the
+ * read_rest reads what a snapshot newer than the row has to tell before events of the
  * contact are subtracted: that nothing is pending of it, so that the row has all events
- * that are in the tables; and the earliest of these, unless state has it.
+ * that are in the tables; and those of the events that are left that the state lost.
  */
 static bool
-read_first(LsModel *model, Datum contact, LsFirstEvent first_event, bool known, LsState *state)
+read_rest(LsModel *model, Datum contact, TimestampTz t, LsFindEvents find_events,
+		  LsLostEvents *lost)
 {
+	bool		known = !lost->lost_first && !ls_lost_events_latest(lost);
 	LsPending	pending;
 	bool		found;
 
@@ -50,10 +51,9 @@ read_first(LsModel *model, Datum contact, LsFirstEvent first_event, bool known, 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	ls_pending_read(model, contact, &pending);
-	found = pending.nrows == 0 &&
-		(known || first_event(model, contact, &state->first));
+	found = pending.nrows == 0 && (known || find_events(model, contact, t, lost));
 	PopActiveSnapshot();
-	return found && (known || state->first <= state->last);
+	return found;
 }
 
 /*
@@ -63,12 +63,12 @@ read_first(LsModel *model, Datum contact, LsFirstEvent first_event, bool known, 
  */
 bool
 ls_subtract_events(LsModel *model, const LsChange *change, const LsScoreRow *row, TimestampTz t,
-				   LsFirstEvent first_event, LsCounted *counted)
+				   LsFindEvents find_events, LsCounted *counted)
 {
 	const LsState *gone = change->data.events.gone;
 	const LsState *added = counted->delta;
 	LsState    *left = palloc(sizeof(LsState));
-	LsSubtraction result;
+	LsLostEvents lost;
 
 	if (row->rules_version != model->version || model->fault)
 		return false;
@@ -78,9 +78,9 @@ ls_subtract_events(LsModel *model, const LsChange *change, const LsScoreRow *row
 		added = state_of(model, counted->event);
 	if (gone->last > t)
 		return false;
-	result = ls_state_subtract(model, left, &row->state, added, gone);
-	if (result == LS_SUBTRACT_NOT ||
-		!read_first(model, change->contact, first_event, result == LS_SUBTRACT_DONE, left))
+	if (!ls_state_subtract(model, left, &row->state, added, gone, &lost) ||
+		!read_rest(model, change->contact, t, find_events, &lost) ||
+		!ls_state_subtract_found(left, &lost))
 		return false;
 	counted->whole = left;
 	counted->event = NULL;

@@ -10,12 +10,16 @@
 
 #include "postgres.h"
 
+#include "scoring/state_subtract.h"
 #include "scoring/transition.h"
 
-/* gives the earliest event of a contact; false: it is not known */
-typedef bool (*LsFirstEvent) (LsModel *model, Datum contact, TimestampTz *first);
+/*
+ * finds events of a contact that the active snapshot sees, none of which is later than
+ * t; false: they are not known
+ */
+typedef bool (*LsFindEvents) (LsModel *model, Datum contact, TimestampTz t, LsLostEvents *lost);
 
 extern bool ls_subtract_events(LsModel *model, const LsChange *change, const LsScoreRow *row,
-							   TimestampTz t, LsFirstEvent first_event, LsCounted *counted);
+							   TimestampTz t, LsFindEvents find_events, LsCounted *counted);
 
 #endif							/* LEADSCORE_SUBTRACT_EVENTS_H */

@@ -49,7 +49,7 @@ my $setup = <<"SQL";
 	CREATE INDEX ON bare (contact, at);
 	CREATE INDEX ON parted (contact, at);
 	CREATE INDEX ON bare_parted (contact, at);
-	COPY (SELECT n, (n * 7919) % $contacts, timestamptz '2026-01-01' + n * interval '1 s', 'e' || n / 3 % 4, '/docs/' || n % 50, n % 20
+	COPY (SELECT n, (n::bigint * 7919) % $contacts, timestamptz '2026-01-01' + n * interval '1 s', 'e' || n / 3 % 4, '/docs/' || n % 50, n % 20
 			FROM generate_series(1, $rows) n) TO '$dir/rows';
 	CREATE TABLE staged (LIKE event);
 	COPY staged FROM '$dir/rows';

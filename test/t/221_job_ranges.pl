@@ -93,7 +93,8 @@ as_fresh($node, 'in two processes, beside writers');
 
 slow_job('a helper is terminated');
 $node->within(5, $helper, 'a helper is at work');
-$node->within(5, "SELECT count(DISTINCT pid) = 2 FROM seen WHERE phase = 'backfill'", 'two processes count');
+$node->within(5, "SELECT count(DISTINCT pid) > 1 FROM seen WHERE phase = 'backfill'", 'two processes count') or
+  diag(ask('SELECT pid, job, phase, count(*), array_agg(DISTINCT range) FROM seen GROUP BY 1, 2, 3 ORDER BY 2, 3'));
 is(ask("SELECT string_agg(query, ',') $helpers"), 'leadscore: model m, job', 'pg_stat_activity tells');
 $node->within(5, <<'SQL', 'the job tells what the ranges add up to');
 SELECT j.done = p.done AND j.position = p.position FROM leadscore.lead_job j,
