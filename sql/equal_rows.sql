@@ -46,7 +46,8 @@ SELECT name, failures, message FROM leadscore.rule_errors WHERE model = 'equal_r
 INSERT INTO act SELECT n, 100 + n % 7, '2026-01-01', 'click', '/docs', 3 FROM generate_series(1, 50) n;
 INSERT INTO act SELECT n, 110 + n % 7, '2026-01-01', 'click', '/docs' || n, n FROM generate_series(1, 500) n;
 INSERT INTO act SELECT n, 120 + n % 7, '2026-01-01', CASE WHEN n % 3 = 0 THEN 'open' ELSE 'click' END,
-		CASE n / 4 % 3 WHEN 1 THEN '/docs' || repeat('x', n * 4) WHEN 2 THEN '/docs' || (SELECT string_agg(md5(i::text), '') FROM generate_series(1, n) i) END, n / 8
+		CASE n / 4 % 3 WHEN 1 THEN '/docs' || repeat('x', n * 4)
+			WHEN 2 THEN '/docs' || (SELECT string_agg(md5(i::text), '') FROM generate_series(1, n) i) END, n / 8
 	FROM generate_series(1, 300) n;
 SELECT count(*), sum(score) FROM leadscore.score_equal_rows WHERE contact_id >= 100;
 SELECT * FROM leadscore.verify('equal_rows');
