@@ -121,9 +121,8 @@ my %setup = (
 
 # How statements come: single rows for contacts far from each other, 50 for one,
 # the first of a session, or many rows a statement, alike in what rules read or unlike;
-# or contacts that are all due after
-# so many days, and as many rows of a copy of their table.  Or queries: over all
-# contacts, or for one.
+# or contacts that are all due after so many days, and as many rows of a copy of their
+# table.  Or queries: over all contacts, or for one.
 my %shapes = (
 	single => { rows => 1 },
 	burst => { rows => 1 },
