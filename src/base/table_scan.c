@@ -16,6 +16,7 @@
  */
 #include "base/table_scan.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
@@ -123,14 +124,23 @@ fits(const Wanted *wanted, Oid index, bool *valid)
 }
 
 /*
- * is_key tells whether an index is the table's primary key over its first columns:
+ * is_key_over tells whether a primary key is valid and over a table's first columns:
  * what such a key compares and sorts by cannot be chosen.
  */
+static bool
+is_key_over(Form_pg_index index, int ncolumns)
+{
+	bool		is = index->indisvalid && index->indnkeyatts == ncolumns;
+
+	for (int i = 0; is && i < ncolumns; i++)
+		is = index->indkey.values[i] == i + 1;
+	return is;
+}
+
 static bool
 is_key(Oid indexid, int ncolumns)
 {
 	HeapTuple	tuple;
-	Form_pg_index index;
 	bool		is;
 
 	if (!OidIsValid(indexid))
@@ -138,12 +148,34 @@ is_key(Oid indexid, int ncolumns)
 	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	index = (Form_pg_index) GETSTRUCT(tuple);
-	is = index->indisvalid && index->indnkeyatts == ncolumns;
-	for (int i = 0; is && i < ncolumns; i++)
-		is = index->indkey.values[i] == i + 1;
+	is = is_key_over((Form_pg_index) GETSTRUCT(tuple), ncolumns);
 	ReleaseSysCache(tuple);
 	return is;
+}
+
+/* has_key tells whether a table that is not opened has such a primary key. */
+static bool
+has_key(Oid table, int ncolumns)
+{
+	Relation	rel = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		has = false;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (!has && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+		has = index->indisprimary && index->indislive && index->indimmediate &&
+			is_key_over(index, ncolumns);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return has;
 }
 
 /*
@@ -285,8 +317,12 @@ void
 ls_table_scan_check_index(Oid table, int nkey)
 {
 	bool		locked;
-	Relation	rel = ls_relation_open(table, &locked);
+	Relation	rel;
 
+	/* nearly always; it may not be needed otherwise */
+	if (nkey > 0 && has_key(table, nkey))
+		return;
+	rel = ls_relation_open(table, &locked);
 	if (rel == NULL)
 		return;
 	if (nkey > 0)
