@@ -424,7 +424,7 @@ ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 			curve->places[curve->pieces[i].place] = 0;
 	curve->npieces = 0;
 	memset(curve->base, 0, sizeof(double) * model->ncategories);
-	for (int i = 0; i < state->nslots; i++)
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 		if (state->slots[i].more->nfuture > 0)
 			curve->future = Min(curve->future, state->slots[i].more->future[0].at);
 	add_jump(curve, curve->future);

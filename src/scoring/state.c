@@ -292,13 +292,30 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 		LsSlot	   *slot = make_slot(state, match->rule->version);
 
 		if (later)
+		{
+			state->has_lists = true;
 			add_future(slot, event->at, match->weight);
+		}
 		else if (match->rule->half_life >= 0 && !match->rule->once)
 			add_half_life(model, match->rule, slot, event->at, match->weight);
 		else
+		{
+			state->has_lists |= ls_state_needs_buckets(match->rule);
 			add_to_slot(model, match->rule, slot, event->at, match->weight);
+		}
 	}
 }
+
+#ifdef USE_ASSERT_CHECKING
+static bool
+all_short(const LsState *state)
+{
+	for (int i = 0; i < state->nslots; i++)
+		if (!ls_state_slot_is_short(&state->slots[i]))
+			return false;
+	return true;
+}
+#endif
 
 /* ls_state_advance adds events of the future that have taken effect by the clock. */
 void
@@ -312,7 +329,8 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 	if (due > 0)
 		memmove(state->future, state->future + due,
 				sizeof(TimestampTz) * state->nfuture);
-	for (int i = 0; i < state->nslots; i++)
+	Assert(state->has_lists || all_short(state));
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule;
@@ -422,7 +440,7 @@ compact_slot(const LsRule *rule, LsSlot *slot)
 void
 ls_state_compact(LsModel *model, LsState *state)
 {
-	for (int i = 0; i < state->nslots; i++)
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule;
@@ -443,7 +461,7 @@ ls_state_compact(LsModel *model, LsState *state)
 bool
 ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 {
-	for (int i = 0; delta && i < delta->nslots; i++)
+	for (int i = 0; delta && delta->has_lists && i < delta->nslots; i++)
 	{
 		const LsSlot *from = &delta->slots[i];
 		const LsSlot *to;
@@ -469,7 +487,7 @@ ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 bool
 ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event)
 {
-	for (int i = 0; i < event->nmatches; i++)
+	for (int i = 0; state->has_lists && i < event->nmatches; i++)
 	{
 		LsRule	   *rule = event->matches[i].rule;
 		const LsSlot *slot;
@@ -514,6 +532,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	state->events += delta->events;
 	state->first = Min(state->first, delta->first);
 	state->last = Max(state->last, delta->last);
+	state->has_lists |= delta->has_lists;
 	for (int i = 0; i < delta->nfuture; i++)
 		add_future_event(state, delta->future[i]);
 
@@ -599,6 +618,7 @@ void
 ls_state_replace(LsState *state, const LsState *counted,
 				 const int64 *versions, int nversions)
 {
+	state->has_lists |= counted->has_lists;
 	for (int i = 0; i < nversions; i++)
 	{
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);

@@ -710,14 +710,14 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
  * one soon after the other are written at the same one, as if the clock went in steps:
  * then what halves is computed once for all of them.  That is never before an instant
  * of the contact's row, nor of its events (earliest, read_input).  A contact without
- * a row may have been deleted since.
+ * a row may have been deleted since, and what is read from tables is read as of now.
  */
 static TimestampTz
 clock_of(LsScoreWriter *writer, const LsChange *change)
 {
 	TimestampTz now = ls_clock();
 
-	if (change->kind != LS_CHANGE_EVENTS || !writer->exists)
+	if (change->kind != LS_CHANGE_EVENTS || !writer->exists || !writer->unlocked || subtracts(change))
 		return now;
 	if ((uint64) now - (uint64) writer->clock >= SAME_INSTANT)
 		writer->clock = now;
