@@ -82,7 +82,8 @@ CREATE FUNCTION scored(of int) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
 	sum float8;
 BEGIN
-	EXECUTE (SELECT format('SELECT %s FROM planned.number WHERE contact = %s', string_agg(coalesce('(' || condition || ')::int', weight), ' + ' ORDER BY rule_id), of)
+	EXECUTE (SELECT format('SELECT %s FROM planned.number WHERE contact = %s',
+			string_agg(coalesce('(' || condition || ')::int', weight), ' + ' ORDER BY rule_id), of)
 			   FROM leadscore.lead_rule WHERE model = 'numbers') INTO sum;
 	RETURN sum;
 END$$;

@@ -69,7 +69,8 @@ SELECT * FROM going('DELETE FROM event WHERE id = 1204');
 UPDATE event SET amount = 1e90 WHERE id = 1304;
 SELECT * FROM going('DELETE FROM event WHERE id = 1304');
 -- ... the latest, long after the others; and the latest of those of no weight
-INSERT INTO event VALUES (3350, 33, 'v', '2026-02-10', 5), (3351, 33, 'v', '2024-01-10', 0), (3450, 34, 'v', '2026-03-02 11:00', 0), (3451, 34, 'v', '2024-01-10', 4);
+INSERT INTO event VALUES (3350, 33, 'v', '2026-02-10', 5), (3351, 33, 'v', '2024-01-10', 0),
+	(3450, 34, 'v', '2026-03-02 11:00', 0), (3451, 34, 'v', '2024-01-10', 4);
 DELETE FROM event WHERE id BETWEEN 3401 AND 3408;
 SELECT * FROM going('DELETE FROM event WHERE id BETWEEN 3301 AND 3308');
 SELECT * FROM going('DELETE FROM event WHERE id = 3450');

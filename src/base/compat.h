@@ -31,6 +31,7 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
+#include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
@@ -133,6 +134,19 @@ typedef bool LsUpdatedIndexes;
 typedef TU_UpdateIndexes LsUpdatedIndexes;
 #define ls_has_updated_indexes(updated) ((updated) != TU_None)
 #endif
+
+/* 16: the name of a relation's files; 17: which process a temporary one is of */
+static inline SMgrRelation
+ls_smgr_open(Oid tablespace, Oid number)
+{
+#if PG_VERSION_NUM < 160000
+	return smgropen((RelFileNode) {tablespace, MyDatabaseId, number}, InvalidBackendId);
+#elif PG_VERSION_NUM < 170000
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, number}, InvalidBackendId);
+#else
+	return smgropen((RelFileLocator) {tablespace, MyDatabaseId, number}, INVALID_PROC_NUMBER);
+#endif
+}
 
 /* 16: the name of a relation's files */
 static inline bool
@@ -243,7 +257,9 @@ ls_check_index_constraints(ResultRelInfo *info, TupleTableSlot *slot, EState *es
 #define ls_scan_standard_strings(extra) \
 	((extra)->standard_conforming_strings = true, \
 	 (extra)->escape_string_warning = false)
+#define ls_standard_strings() (standard_conforming_strings)
 #else
+#define ls_standard_strings() (true)
 #define ls_scan_standard_strings(extra) ((void) 0)
 #endif
 

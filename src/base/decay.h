@@ -83,26 +83,36 @@ ls_decay_floor_div(int64_t a, int64_t b)
 	return (a % b < 0) ? q - 1 : q;
 }
 
+/* ls_decay_landmark gives the last landmark of a half-life that is not after t. */
+static inline int64_t
+ls_decay_landmark(int64_t t, int64_t interval)
+{
+	return ls_decay_floor_div(t, interval) * interval;
+}
+
+/* ls_decay_is_of_landmark tells whether a landmark is the last one that is not after t. */
+static inline bool
+ls_decay_is_of_landmark(int64_t t, int64_t landmark, int64_t interval)
+{
+	return (uint64_t) t - (uint64_t) landmark < (uint64_t) interval;
+}
+
 /*
  * ls_decay_half_life_rise gives 2^((t - landmark) / interval) for the last landmark
  * not after t: the weight, from 1 up to below 2, with which an event at t
  * enters a sum that is held at that landmark.
  */
 static inline double
-ls_decay_half_life_rise(int64_t t, int64_t interval)
+ls_decay_half_life_rise(int64_t t, int64_t landmark, int64_t interval)
 {
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2((double) past / (double) interval);
+	return exp2((double) (t - landmark) / (double) interval);
 }
 
 /* ls_decay_half_life_fall gives the value at t of one held at t's last landmark. */
 static inline double
-ls_decay_half_life_fall(int64_t t, int64_t interval)
+ls_decay_half_life_fall(int64_t t, int64_t landmark, int64_t interval)
 {
-	int64_t		past = t - ls_decay_floor_div(t, interval) * interval;
-
-	return exp2(-(double) past / (double) interval);
+	return exp2(-(double) (t - landmark) / (double) interval);
 }
 
 static inline double
@@ -111,11 +121,16 @@ ls_decay_clamp(double value, double low, double high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* ls_decay_finite replaces an infinite number by the largest finite one. */
+/*
+ * ls_decay_finite replaces an infinite number by the largest finite one, as
+ * ls_decay_clamp() would: comparisons as a processor makes them in one instruction.
+ */
 static inline double
 ls_decay_finite(double value)
 {
-	return ls_decay_clamp(value, -DBL_MAX, DBL_MAX);
+	double		not_above = DBL_MAX < value ? DBL_MAX : value;
+
+	return -DBL_MAX > not_above ? -DBL_MAX : not_above;
 }
 
 /* ls_decay_sum_add adds one value. */
@@ -135,7 +150,8 @@ ls_decay_sum_add(LsSum *sum, double value)
 	/* renormalise, so that lo stays small beside hi */
 	sum->hi = ls_decay_finite(hi + lost);
 	lo = (float) (lost - (sum->hi - hi));
-	sum->lo = isfinite(lo) ? lo : 0.0;
+	/* not so where it is not finite */
+	sum->lo = fabsf(lo) <= FLT_MAX ? lo : 0.0;
 }
 
 /* ls_decay_sum_merge adds another sum. */

@@ -96,7 +96,7 @@ make_writer(LsHeapWriter *writer, int nkey)
 	writer->rel = rel;
 	writer->context = context;
 	writer->nkey = nkey;
-	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer, InvalidOffsetNumber};
 	writer->key_index = nkey > 0 ? ls_table_scan_key_index_required(rel, nkey) : InvalidOid;
 	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
@@ -326,7 +326,7 @@ ls_heap_writer_close(LsHeapWriter *writer)
 	Oid			table = RelationGetRelid(writer->rel);
 
 	clear_slots(writer);
-	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
+	writer->leaf = writer->page = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer, InvalidOffsetNumber};
 	if (writer->index)
 		index_close(writer->index, RowExclusiveLock);
 	ExecCloseResultRelations(estate);

@@ -263,6 +263,7 @@ ls_key_type(Oid table, AttrNumber column, Oid owner, const char *model, LsKeyTyp
 	key->type = base;
 	key->collation = OidIsValid(collation) ? collation : get_typcollation(base);
 	get_typlenbyvalalign(base, &key->typlen, &key->typbyval, &key->typalign);
+	key->integer = key->typbyval && (base == INT4OID || base == INT8OID);
 	key->eq_operator = order.eq_operator;
 	key->lt_operator = order.lt_operator;
 	key->opfamily = order.btree_family;
@@ -309,16 +310,68 @@ ls_key_leave(const LsKeyType *key, const LsUser *saved)
 		ls_user_restore(saved);
 }
 
+/* number gives a key that is an integer. */
+static inline int64
+number(const LsKeyType *key, Datum value)
+{
+	return key->typlen == sizeof(int32) ? DatumGetInt32(value) : DatumGetInt64(value);
+}
+
 int
 ls_key_compare(LsKeyType *key, Datum a, Datum b)
 {
 	LsUser		saved;
 	int			order;
 
+	if (key->integer)
+		return number(key, a) < number(key, b) ? -1 : number(key, a) > number(key, b);
 	ls_key_enter(key, &saved);
 	order = DatumGetInt32(FunctionCall2Coll(&key->cmp, key->collation, a, b));
 	ls_key_leave(key, &saved);
 	return order;
+}
+
+/* One of the items that are sorted by an integer */
+typedef struct Numbered
+{
+	int64		number;
+	void	   *item;
+} Numbered;
+
+#define ST_SORT sort_numbered
+#define ST_ELEMENT_TYPE Numbered
+#define ST_COMPARE(a, b) ((a)->number < (b)->number ? -1 : (a)->number > (b)->number)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+static int
+by_key(const void *a, const void *b, void *arg)
+{
+	return ls_key_compare(arg, **(Datum *const *) a, **(Datum *const *) b);
+}
+
+/*
+ * ls_key_sort sorts pointers to structs that begin with a key.  Integers, which most
+ * keys are, are sorted beside their structs and not in them, and compared in place.
+ */
+void
+ls_key_sort(LsKeyType *key, void **items, int n)
+{
+	Numbered   *numbered;
+
+	if (!key->integer || n < 2)
+	{
+		qsort_arg(items, n, sizeof(void *), by_key, key);
+		return;
+	}
+	numbered = palloc_extended(sizeof(Numbered) * (Size) n, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < n; i++)
+		numbered[i] = (Numbered) {number(key, *(Datum *) items[i]), items[i]};
+	sort_numbered(numbered, n);
+	for (int i = 0; i < n; i++)
+		items[i] = numbered[i].item;
+	pfree(numbered);
 }
 
 /* ls_key_order compares keys in an array; arg is their type. */

@@ -43,6 +43,7 @@ typedef struct LsKeyType
 	bool		foreign_text;	/* so may reading and writing text */
 	bool		styled;			/* settings say how a value is written */
 	int			text_factor;	/* bytes of text to a byte of a value, at most; 0: not known */
+	bool		integer;		/* compared as integers of up to eight bytes are, by value */
 	FmgrInfo	cmp;
 	FmgrInfo	hash;
 	FmgrInfo	input;
@@ -54,6 +55,7 @@ extern void ls_key_type(Oid table, AttrNumber column, Oid owner, const char *mod
 						LsKeyType *key);
 extern Oid	ls_key_equality(Oid type);
 extern int	ls_key_compare(LsKeyType *key, Datum a, Datum b);
+extern void ls_key_sort(LsKeyType *key, void **items, int n);
 extern int	ls_key_order(const void *a, const void *b, void *arg);
 extern uint32 ls_key_hash(LsKeyType *key, Datum value);
 extern Oid	ls_key_operator(const LsKeyType *key, StrategyNumber strategy);

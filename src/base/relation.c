@@ -23,7 +23,9 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -34,8 +36,10 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
+#include "parser/parse_relation.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -254,23 +258,81 @@ ls_relation_dependents(Oid classid, Oid objid)
 }
 
 /*
+ * ls_relation_lacks_pages tells from a table's row of pg_class, under a lock on the
+ * table, whether it has no pages: it has had no row since it was vacuumed.  Nothing
+ * is built in the session's cache for that.
+ */
+bool
+ls_relation_lacks_pages(Form_pg_class row)
+{
+	return row->relkind == RELKIND_RELATION && row->relam == HEAP_TABLE_AM_OID &&
+		row->relpersistence != RELPERSISTENCE_TEMP && OidIsValid(row->relfilenode) &&
+		smgrnblocks(ls_smgr_open(OidIsValid(row->reltablespace) ? row->reltablespace : MyDatabaseTableSpace,
+								 row->relfilenode), MAIN_FORKNUM) == 0;
+}
+
+/*
  * ls_relation_has_pages tells, at next to no cost, whether a table of ours may have
  * rows: it has had one since it was vacuumed.
  */
 bool
 ls_relation_has_pages(Oid table)
 {
-	Relation	rel;
+	HeapTuple	tuple;
 	bool		any;
 
 	if (!OidIsValid(table))
 		return false;
-	rel = try_table_open(table, AccessShareLock);
-	if (rel == NULL)
-		return false;			/* dropped while we waited */
-	any = RelationGetNumberOfBlocks(rel) > 0;
-	table_close(rel, NoLock);
+	LockRelationOid(table, AccessShareLock);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	if (!HeapTupleIsValid(tuple))
+	{
+		/* dropped while we waited */
+		UnlockRelationOid(table, AccessShareLock);
+		return false;
+	}
+	any = !ls_relation_lacks_pages((Form_pg_class) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
 	return any;
+}
+
+/*
+ * ls_relation_column finds a column of an open table by its name, 0 where there is
+ * none, without the look-up in the catalog that get_attnum() is.
+ */
+AttrNumber
+ls_relation_column(Relation rel, const char *name)
+{
+	return attnameAttNum(rel, name, false);
+}
+
+/*
+ * ls_relation_read_types reads the types of a table's columns from the catalog, as
+ * many as there is room for; that of one that was dropped is invalid.
+ */
+void
+ls_relation_read_types(Oid relation, int most, Oid *types)
+{
+	Relation	attributes = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	memset(types, 0, sizeof(Oid) * most);
+	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relation));
+	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber, F_INT2GT,
+				Int16GetDatum(0));
+	scan = systable_beginscan(attributes, AttributeRelidNumIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_attribute row = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (row->attnum <= most && !row->attisdropped)
+			types[row->attnum - 1] = row->atttypid;
+	}
+	systable_endscan(scan);
+	table_close(attributes, AccessShareLock);
 }
 
 /*

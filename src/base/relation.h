@@ -12,6 +12,7 @@
 
 #include "access/attnum.h"
 #include "access/htup.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
@@ -25,7 +26,10 @@ extern Oid	ls_relation_part_table(Oid classid, Oid objid);
 extern List *ls_relation_dependents(Oid classid, Oid objid);
 extern Oid	ls_relation_find_owner(Oid relid);
 extern Oid	ls_relation_owner(Oid relid);
+extern bool ls_relation_lacks_pages(Form_pg_class row);
 extern bool ls_relation_has_pages(Oid table);
+extern AttrNumber ls_relation_column(Relation rel, const char *name);
+extern void ls_relation_read_types(Oid relation, int most, Oid *types);
 extern double ls_relation_estimate_rows(Oid relation);
 extern bool ls_relation_has_index(Oid table);
 extern AttrNumber ls_relation_index_not_null(HeapTuple index);

@@ -16,6 +16,7 @@
  */
 #include "base/table_scan.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
@@ -29,6 +30,7 @@
 #include "nodes/pg_list.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -122,14 +124,23 @@ fits(const Wanted *wanted, Oid index, bool *valid)
 }
 
 /*
- * is_key tells whether an index is the table's primary key over its first columns:
+ * is_key_over tells whether a primary key is valid and over a table's first columns:
  * what such a key compares and sorts by cannot be chosen.
  */
+static bool
+is_key_over(Form_pg_index index, int ncolumns)
+{
+	bool		is = index->indisvalid && index->indnkeyatts == ncolumns;
+
+	for (int i = 0; is && i < ncolumns; i++)
+		is = index->indkey.values[i] == i + 1;
+	return is;
+}
+
 static bool
 is_key(Oid indexid, int ncolumns)
 {
 	HeapTuple	tuple;
-	Form_pg_index index;
 	bool		is;
 
 	if (!OidIsValid(indexid))
@@ -137,12 +148,34 @@ is_key(Oid indexid, int ncolumns)
 	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	index = (Form_pg_index) GETSTRUCT(tuple);
-	is = index->indisvalid && index->indnkeyatts == ncolumns;
-	for (int i = 0; is && i < ncolumns; i++)
-		is = index->indkey.values[i] == i + 1;
+	is = is_key_over((Form_pg_index) GETSTRUCT(tuple), ncolumns);
 	ReleaseSysCache(tuple);
 	return is;
+}
+
+/* has_key tells whether a table that is not opened has such a primary key. */
+static bool
+has_key(Oid table, int ncolumns)
+{
+	Relation	rel = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		has = false;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (!has && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+		has = index->indisprimary && index->indislive && index->indimmediate &&
+			is_key_over(index, ncolumns);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return has;
 }
 
 /*
@@ -284,8 +317,12 @@ void
 ls_table_scan_check_index(Oid table, int nkey)
 {
 	bool		locked;
-	Relation	rel = ls_relation_open(table, &locked);
+	Relation	rel;
 
+	/* nearly always; it may not be needed otherwise */
+	if (nkey > 0 && has_key(table, nkey))
+		return;
+	rel = ls_relation_open(table, &locked);
 	if (rel == NULL)
 		return;
 	if (nkey > 0)
@@ -507,7 +544,7 @@ ls_table_scan_fetch(LsRecentPage *page, Relation rel, Snapshot snapshot, ItemPoi
 	bool		found;
 
 	if (page->block != block)
-		*page = (LsRecentPage) {block, InvalidBuffer};
+		*page = (LsRecentPage) {block, InvalidBuffer, InvalidOffsetNumber};
 	buffer = read_recent(page, rel);
 	ExecClearTuple(slot);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -531,46 +568,72 @@ ls_table_scan_remember(LsRecentPage *leaf, IndexScanDesc scan)
 {
 	BTScanPos	position = &((BTScanOpaque) scan->opaque)->currPos;
 
-	*leaf = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer};
+	*leaf = (LsRecentPage) {InvalidBlockNumber, InvalidBuffer, InvalidOffsetNumber};
 	if (BTScanPosIsPinned(*position))
-		*leaf = (LsRecentPage) {position->currPage, position->buf};
+		*leaf = (LsRecentPage) {position->currPage, position->buf, InvalidOffsetNumber};
+}
+
+/* A key that is looked for on a leaf page of a btree, and how it is compared */
+typedef struct Sought
+{
+	Relation	index;
+	Page		page;
+	FmgrInfo   *order;
+	Datum		key;
+} Sought;
+
+/* order_of gives how a value of the index compares with the key: < 0 where it is less. */
+static inline int32
+order_of(const Sought *sought, Datum value)
+{
+	/* what most keys are */
+	if (sought->order->fn_oid == F_BTINT8CMP)
+		return DatumGetInt64(value) < DatumGetInt64(sought->key) ? -1 : DatumGetInt64(value) > DatumGetInt64(sought->key);
+	return DatumGetInt32(FunctionCall2Coll(sought->order, sought->index->rd_indcollation[0], value, sought->key));
 }
 
 /*
- * compare compares an entry of a leaf page, or its high key, with a key: < 0 where it is
+ * compare compares an entry of the page, or its high key, with the key: < 0 where it is
  * less.  False where it has none.
  */
-static bool
-compare(Relation index, Page page, OffsetNumber offset, Datum key, int32 *result)
+static inline bool
+compare(const Sought *sought, OffsetNumber offset, int32 *result)
 {
-	IndexTuple	entry = (IndexTuple) PageGetItem(page, PageGetItemId(page, offset));
+	Relation	index = sought->index;
+	IndexTuple	entry = (IndexTuple) PageGetItem(sought->page, PageGetItemId(sought->page, offset));
 	bool		isnull = BTreeTupleIsPivot(entry) && BTreeTupleGetNAtts(entry, index) < 1;
 	Datum		value = isnull ? (Datum) 0 : index_getattr(entry, 1, RelationGetDescr(index), &isnull);
 
 	if (!isnull)
-		*result = DatumGetInt32(FunctionCall2Coll(index_getprocinfo(index, 1, BTORDER_PROC),
-												  index->rd_indcollation[0], value, key));
+		*result = order_of(sought, value);
 	return !isnull;
 }
 
-/* lower_bound gives the first entry that is not less than a key; InvalidOffsetNumber: not known. */
+/*
+ * lower_bound gives the first entry that is not less than the key; InvalidOffsetNumber:
+ * not known.  The search begins where the last one ended, and goes on in growing steps:
+ * keys mostly come in their order.
+ */
 static OffsetNumber
-lower_bound(Relation index, Page page, Datum key)
+lower_bound(const Sought *sought, OffsetNumber start)
 {
-	OffsetNumber low = P_FIRSTDATAKEY(BTPageGetOpaque(page));
-	OffsetNumber high = OffsetNumberNext(PageGetMaxOffsetNumber(page));
+	OffsetNumber low = P_FIRSTDATAKEY(BTPageGetOpaque(sought->page));
+	OffsetNumber high = OffsetNumberNext(PageGetMaxOffsetNumber(sought->page));
+	int			step = 1;
 	int32		result;
 
 	while (low < high)
 	{
-		OffsetNumber middle = low + (high - low) / 2;
+		OffsetNumber middle = start >= low && start < high ? start : low + (high - low) / 2;
 
-		if (!compare(index, page, middle, key, &result))
+		if (!compare(sought, middle, &result))
 			return InvalidOffsetNumber;
 		if (result < 0)
 			low = OffsetNumberNext(middle);
 		else
 			high = middle;
+		start = middle == start && result < 0 ? Min(middle + step, PG_UINT16_MAX) : InvalidOffsetNumber;
+		step *= 2;
 	}
 	return low;
 }
@@ -595,8 +658,9 @@ add_places(IndexTuple entry, ItemPointer places, int *n)
  * greater than the key, or its high key is greater; whatever it was before.
  */
 static int
-look_on_page(Relation index, Page page, Datum key, ItemPointer places)
+look_on_page(const Sought *sought, OffsetNumber *near, ItemPointer places)
 {
+	Page		page = sought->page;
 	BTPageOpaque opaque = BTPageGetOpaque(page);
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
 	OffsetNumber offset;
@@ -605,21 +669,21 @@ look_on_page(Relation index, Page page, Datum key, ItemPointer places)
 
 	if (!P_ISLEAF(opaque) || P_IGNORE(opaque))
 		return 0;
-	offset = lower_bound(index, page, key);
+	*near = offset = lower_bound(sought, *near);
 	if (offset <= P_FIRSTDATAKEY(opaque))
 		return 0;
 	for (; offset <= last; offset = OffsetNumberNext(offset))
 	{
 		ItemId		item = PageGetItemId(page, offset);
 
-		if (!compare(index, page, offset, key, &result))
+		if (!compare(sought, offset, &result))
 			return 0;
 		if (result > 0)
 			return n;
 		if (!ItemIdIsDead(item) && !add_places((IndexTuple) PageGetItem(page, item), places, &n))
 			return 0;
 	}
-	if (P_RIGHTMOST(opaque) || (compare(index, page, P_HIKEY, key, &result) && result > 0))
+	if (P_RIGHTMOST(opaque) || (compare(sought, P_HIKEY, &result) && result > 0))
 		return n;
 	return 0;
 }
@@ -633,14 +697,17 @@ int
 ls_table_scan_look_near(LsRecentPage *leaf, Relation index, Datum key, ItemPointer places,
 						Buffer *pinned)
 {
+	Sought		sought = {.index = index, .key = key};
 	Buffer		buffer;
 	int			n;
 
 	if (!BlockNumberIsValid(leaf->block))
 		return 0;
+	sought.order = index_getprocinfo(index, 1, BTORDER_PROC);
 	buffer = read_recent(leaf, index);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	n = look_on_page(index, BufferGetPage(buffer), key, places);
+	sought.page = BufferGetPage(buffer);
+	n = look_on_page(&sought, &leaf->near, places);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (n == 0)
 		ReleaseBuffer(buffer);

@@ -73,6 +73,7 @@ typedef struct LsRecentPage
 {
 	BlockNumber block;			/* invalid: none */
 	Buffer		buffer;
+	OffsetNumber near;			/* on a page of an index: the entry looked for last */
 } LsRecentPage;
 
 /* Entries of an index for one key, at most, to look at without a scan */

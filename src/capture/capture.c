@@ -36,10 +36,12 @@
  */
 #include "capture/capture.h"
 
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -155,6 +157,7 @@ ls_capture_begin(Relation rel, bool replica)
 
 	capture->rel = rel;
 	capture->replica = replica;
+	capture->many = false;
 	capture->now = ls_clock();
 	for (int i = 0; i < table->nmodels; i++)
 	{
@@ -210,7 +213,9 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 	LsEvent		event;
 
 	event.matches = capture->matches;
-	if (ls_match_source(model, binding->source, slot, capture->econtext, &event))
+	if (capture->many ?
+		ls_match_source_of_many(model, binding->source, slot, capture->econtext, &event) :
+		ls_match_source(model, binding->source, slot, capture->econtext, &event))
 		ls_deferred_add(ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
 										binding->source : NULL),
 						&event, capture->now);
@@ -269,6 +274,31 @@ recompute_row(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	ls_capture_recompute(capture, binding, ls_table_cache_row(binding, slot),
 						 kind_of(capture, binding));
+}
+
+/*
+ * lacks_columns tells whether rows of a transition table may lack what a binding reads.
+ * PostgreSQL keeps a row that goes to a partition of another layout, by INSERT or as it
+ * moves, as it was before the partition's stored generated columns were computed.
+ */
+static bool
+lacks_columns(const LsCapture *capture, const LsBinding *binding)
+{
+	const TupleConstr *constraints = RelationGetDescr(capture->rel)->constr;
+	LsModel    *model = capture->table->models[binding->model];
+	const Bitmapset *columns;
+	int			column = -1;
+
+	if (likely(capture->rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || constraints == NULL ||
+			   !constraints->has_generated_stored))
+		return false;
+	ls_rule_compile_rest(model);
+	columns = binding->source ? binding->source->columns : model->contact_columns;
+	while ((column = bms_next_member(columns, column)) >= 0)
+		if (get_attgenerated(binding->source ? binding->source->relation : model->contacts,
+							 column + FirstLowInvalidHeapAttributeNumber) != '\0')
+			return true;
+	return false;
 }
 
 /* is_fixed tells whether an expression gives for a row what it has always given. */
@@ -404,7 +434,7 @@ show_insert(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 {
 	if (binding->purges_only)
 		return;
-	if (capture->models[binding->model].recompute)
+	if (capture->models[binding->model].recompute || lacks_columns(capture, binding))
 		recompute_row(capture, binding, slot);
 	else if (binding->source)
 		ls_capture_add(capture, binding, ls_table_cache_row(binding, slot),
@@ -428,12 +458,14 @@ show_delete(LsCapture *capture, LsBinding *binding, TupleTableSlot *slot)
 static void
 show_update(LsCapture *capture, LsBinding *binding, TupleTableSlot *old, TupleTableSlot *new)
 {
-	if (!ls_has_virtual_columns(RelationGetDescr(capture->rel)) &&
+	bool		lacks = lacks_columns(capture, binding);
+
+	if (!lacks && !ls_has_virtual_columns(RelationGetDescr(capture->rel)) &&
 		ls_table_cache_same(binding, capture->table->models[binding->model], old, new))
 		return;
 	if (!subtract_row(capture, binding, old))
 		recompute_row(capture, binding, old);
-	if (!can_subtract(capture, binding) || !replace_row(capture, binding, new))
+	if (lacks || !can_subtract(capture, binding) || !replace_row(capture, binding, new))
 		recompute_row(capture, binding, new);
 }
 
@@ -496,6 +528,7 @@ show_all(LsCapture *capture, Tuplestorestate *store,
 {
 	Rows		rows;
 
+	capture->many = tuplestore_tuple_count(store) > 1;
 	open_rows(&rows, capture, store, 0);
 	while (next_row(&rows))
 	{

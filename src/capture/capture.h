@@ -33,6 +33,7 @@ typedef struct LsCapture
 {
 	SubTransactionId subid;		/* of the rows of row triggers */
 	bool		replica;
+	bool		many;			/* it is one statement's, of more than one row */
 	Relation	rel;
 	LsTable    *table;
 	LsCapturedModel *models;	/* as in the table */

@@ -635,7 +635,7 @@ rescore(const char *name, const char *cause)
 	(void) ls_pending_clear(model);
 	ls_model_release(model);
 	ls_job_supersede(name);
-	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
+	ls_top_scores_keep(name);
 	return pass.batch.done;
 }
 
@@ -729,7 +729,7 @@ ls_recount_refresh(const char *name, const char *cause)
 
 	ls_batch_run(&refresh.batch);
 	ls_model_release(model);
-	ls_top_scores_keep(name, LS_TOP_SCORES_WANTED);
+	ls_top_scores_keep(name);
 	return refresh.batch.changed;
 }
 

@@ -67,6 +67,7 @@ is_unique(Oid indexid, const Form_pg_attribute column, Oid equality)
 	Oid			opclass;
 	Oid			input;
 	bool		fits;
+	bool		primary;
 	bool		isnull;
 
 	if (!HeapTupleIsValid(tuple))
@@ -79,9 +80,13 @@ is_unique(Oid indexid, const Form_pg_attribute column, Oid equality)
 		index->indislive && index->indnkeyatts == 1 &&
 		index->indkey.values[0] == column->attnum &&
 		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	primary = index->indisprimary;
 	ReleaseSysCache(tuple);
 	if (!fits)
 		return false;
+	/* what a primary key compares by cannot be chosen */
+	if (primary)
+		return true;
 	opclass = get_index_column_opclass(indexid, 1);
 	input = get_opclass_input_type(opclass);
 	if (get_opfamily_member(get_opclass_family(opclass), input, input,
@@ -174,7 +179,7 @@ key_error(const LsModelRow *model)
 {
 	bool		locked;
 	Relation	rel = ls_relation_open(model->contacts, &locked);
-	AttrNumber	attno = rel ? get_attnum(model->contacts, model->key) : InvalidAttrNumber;
+	AttrNumber	attno = rel ? ls_relation_column(rel, model->key) : InvalidAttrNumber;
 	bool		unique = attno <= 0 || ls_contact_table_column_unique(rel, attno);
 
 	if (rel)

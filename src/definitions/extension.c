@@ -11,16 +11,30 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "storage/lmgr.h"
 #include "commands/extension.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/leadscore.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/user.h"
+
+/*
+ * ls_extension_relation gives the row of pg_class of a table, NULL where there is none;
+ * the caller releases it.
+ */
+HeapTuple
+ls_extension_relation(const char *schema, const char *name)
+{
+	return SearchSysCache2(RELNAMENSP, CStringGetDatum(name),
+						   ObjectIdGetDatum(get_namespace_oid(schema, true)));
+}
 
 static Oid
 find_table(const char *schema_name, const char *name, bool missing_ok, const char *hint)
@@ -42,6 +56,32 @@ Oid
 ls_extension_base_table(const char *name, bool missing_ok)
 {
 	return find_table(LEADSCORE_INTERNAL, name, missing_ok, "Use CREATE EXTENSION leadscore.");
+}
+
+/*
+ * ls_extension_lacks_rows tells whether one of the extension's own tables has never had
+ * a row, or none since it was vacuumed, before it is opened: many are never used.
+ */
+bool
+ls_extension_lacks_rows(const char *name)
+{
+	Oid			table = ls_extension_base_table(name, true);
+	HeapTuple	tuple;
+	bool		lacks = false;
+
+	if (!OidIsValid(table))
+		return false;
+	LockRelationOid(table, AccessShareLock);
+	tuple = ls_extension_relation(LEADSCORE_INTERNAL, name);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class row = (Form_pg_class) GETSTRUCT(tuple);
+
+		lacks = row->oid == table && ls_relation_lacks_pages(row);
+		ReleaseSysCache(tuple);
+	}
+	UnlockRelationOid(table, AccessShareLock);
+	return lacks;
 }
 
 /* ls_extension_table finds one of the tables of a model. */

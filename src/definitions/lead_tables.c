@@ -46,6 +46,7 @@ typedef struct BaseTable
 	const char *name;
 	void	   *(*reader) (Row *row);
 	uint64		required;
+	bool		used;			/* this session has opened it */
 } BaseTable;
 
 #define REQUIRED(attno)		(UINT64CONST(1) << (attno))
@@ -217,15 +218,19 @@ interval_field(Row *row, int attno)
  * of one model where model is not NULL.
  */
 static List *
-scan_table(const BaseTable *table, const char *model, Snapshot snapshot)
+scan_table(BaseTable *table, const char *model, Snapshot snapshot)
 {
-	Relation	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
+	Relation	rel;
 	List	   *rows = NIL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	Row			row;
 
+	if (!table->used && ls_extension_lacks_rows(table->name))
+		return NIL;
+	table->used = true;
+	rel = table_open(ls_extension_base_table(table->name, false), AccessShareLock);
 	if (model)
 	{
 		int			attno = SPI_fnumber(RelationGetDescr(rel), "model");
@@ -550,25 +555,25 @@ read_action(Row *row)
 	(REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6) | REQUIRED(7) | \
 	REQUIRED(8) | REQUIRED(11) | REQUIRED(12) | REQUIRED(13))
 
-static const BaseTable model_table = {"lead_model", read_model, REQUIRED_OF_MODEL};
-static const BaseTable visitors_table = {"lead_model", read_visitors, REQUIRED_OF_MODEL};
-static const BaseTable category_table = {"lead_category", read_category,
-REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
-static const BaseTable source_table = {"lead_source", read_source,
-	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(5) | REQUIRED(9) |
+static BaseTable model_table = {.name = "lead_model", .reader = read_model, .required = REQUIRED_OF_MODEL};
+static BaseTable visitors_table = {.name = "lead_model", .reader = read_visitors, .required = REQUIRED_OF_MODEL};
+static BaseTable category_table = {.name = "lead_category", .reader = read_category,
+	.required = REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static BaseTable source_table = {.name = "lead_source", .reader = read_source,
+	.required = REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(5) | REQUIRED(9) |
 REQUIRED(10)};
-static const BaseTable rule_table = {"lead_rule", read_rule, REQUIRED_OF_RULE};
-static const BaseTable rule_history_table = {"lead_rule_history", read_rule_version,
-REQUIRED_OF_RULE | REQUIRED(LS_RULE_VALID_FROM) | REQUIRED(LS_RULE_VERSIONS)};
-static const BaseTable model_history_table = {"lead_model_history", read_model_version,
-	REQUIRED(1) | REQUIRED(4) | REQUIRED(5) | REQUIRED(6) | REQUIRED(7) | REQUIRED(8) |
+static BaseTable rule_table = {.name = "lead_rule", .reader = read_rule, .required = REQUIRED_OF_RULE};
+static BaseTable rule_history_table = {.name = "lead_rule_history", .reader = read_rule_version,
+	.required = REQUIRED_OF_RULE | REQUIRED(LS_RULE_VALID_FROM) | REQUIRED(LS_RULE_VERSIONS)};
+static BaseTable model_history_table = {.name = "lead_model_history", .reader = read_model_version,
+	.required = REQUIRED(1) | REQUIRED(4) | REQUIRED(5) | REQUIRED(6) | REQUIRED(7) | REQUIRED(8) |
 REQUIRED(9)};
-static const BaseTable stage_table = {"lead_stage", read_stage,
-REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6)};
-static const BaseTable grade_table = {"lead_grade", read_grade,
-REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
-static const BaseTable action_table = {"lead_action", read_action,
-	REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
+static BaseTable stage_table = {.name = "lead_stage", .reader = read_stage,
+	.required = REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(6)};
+static BaseTable grade_table = {.name = "lead_grade", .reader = read_grade,
+	.required = REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4)};
+static BaseTable action_table = {.name = "lead_action", .reader = read_action,
+	.required = REQUIRED(1) | REQUIRED(2) | REQUIRED(3) | REQUIRED(4) | REQUIRED(8) | REQUIRED(9) |
 REQUIRED(12) | REQUIRED(13) | REQUIRED(14)};
 
 static const BaseTable *const base_tables[] = {

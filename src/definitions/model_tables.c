@@ -580,11 +580,17 @@ table_of_another(const char *model, Oid owner)
 {
 	for (int i = 0; i < (int) lengthof(parts); i++)
 	{
-		Oid			table = find_part(parts[i].prefix, model);
+		HeapTuple	tuple = strcmp(parts[i].kind, "TABLE") != 0 ? NULL :
+			ls_extension_relation(LEADSCORE_SCHEMA, psprintf("%s%s", parts[i].prefix, model));
+		Oid			another = InvalidOid;
 
-		if (OidIsValid(table) && strcmp(parts[i].kind, "TABLE") == 0 &&
-			ls_relation_owner(table) != owner)
-			return table;
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		if (((Form_pg_class) GETSTRUCT(tuple))->relowner != owner)
+			another = ((Form_pg_class) GETSTRUCT(tuple))->oid;
+		ReleaseSysCache(tuple);
+		if (OidIsValid(another))
+			return another;
 	}
 	return InvalidOid;
 }

@@ -12,7 +12,13 @@
  */
 #include "definitions/table_layout.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "utils/syscache.h"
+
+#include "base/leadscore.h"
+#include "base/relation.h"
+#include "definitions/extension.h"
 
 #define CONTACT_COMMENT "contact: the key of the contact table"
 #define OFTEN_VACUUMED "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05"
@@ -294,6 +300,21 @@ ls_table_layout(const char *prefix)
 	elog(ERROR, "there are no tables \"%s\" of models", prefix);
 }
 
+static bool
+is_of_type(const LsColumnLayout *column, Oid type, Oid key_type)
+{
+	return type == (column->type == LS_TYPE_KEY ? key_type : column->type);
+}
+
+static void
+refuse(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" does not have the columns that leadscore gave it", table),
+			 errhint("Undo what was done to it, or drop the model.")));
+}
+
 /*
  * ls_table_layout_check refuses a table whose columns are not those that it was made
  * with: it belongs to the model's owner, who can alter it.
@@ -308,11 +329,36 @@ ls_table_layout_check(Relation rel, const char *prefix, Oid key_type)
 
 	for (; columns[n].name && right; n++)
 		right = n < desc->natts &&
-			TupleDescAttr(desc, n)->atttypid == (columns[n].type == LS_TYPE_KEY ? key_type : columns[n].type);
+			is_of_type(&columns[n], TupleDescAttr(desc, n)->atttypid, key_type);
 	if (!right || n != desc->natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" does not have the columns that leadscore gave it",
-						RelationGetRelationName(rel)),
-				 errhint("Undo what was done to it, or drop the model.")));
+		refuse(RelationGetRelationName(rel));
+}
+
+/*
+ * ls_table_layout_check_unopened is the same for a table of a model that may not be
+ * needed: it is not opened, as a session collects all that there is to know of a table
+ * when it first opens it.  Nothing is said of one that is not there.
+ */
+void
+ls_table_layout_check_unopened(const char *model, const char *prefix, Oid key_type)
+{
+	const LsColumnLayout *columns = ls_table_layout(prefix)->columns;
+	char	   *name = psprintf("%s%s", prefix, model);
+	HeapTuple	tuple = ls_extension_relation(LEADSCORE_SCHEMA, name);
+	Form_pg_class row;
+	Oid		   *types;
+	int			n = 0;
+	bool		right;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	row = (Form_pg_class) GETSTRUCT(tuple);
+	types = palloc(sizeof(Oid) * Max(1, row->relnatts));
+	ls_relation_read_types(row->oid, row->relnatts, types);
+	right = row->relkind == RELKIND_RELATION;
+	for (; columns[n].name && right; n++)
+		right = n < row->relnatts && is_of_type(&columns[n], types[n], key_type);
+	if (!right || n != row->relnatts)
+		refuse(name);
+	ReleaseSysCache(tuple);
 }

@@ -50,5 +50,6 @@ typedef struct LsTableLayout
 extern const LsTableLayout *const ls_table_layouts[];	/* up to NULL */
 extern const LsTableLayout *ls_table_layout(const char *prefix);
 extern void ls_table_layout_check(Relation rel, const char *prefix, Oid key_type);
+extern void ls_table_layout_check_unopened(const char *model, const char *prefix, Oid key_type);
 
 #endif							/* LEADSCORE_TABLE_LAYOUT_H */

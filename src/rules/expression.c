@@ -28,8 +28,14 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "pgtime.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -64,24 +70,27 @@ typedef struct LsTry
 static void
 pin_settings(void)
 {
-	static const char *const settings[][2] = {
-		{"TimeZone", "UTC"},
-		{"DateStyle", "ISO, YMD"},
-		{"IntervalStyle", "postgres"},
-		{"standard_conforming_strings", "on"},
-		{"transform_null_equals", "off"},
-		{"array_nulls", "on"},
-		{"bytea_output", "hex"},
-		{"extra_float_digits", "1"},
+	const struct
+	{
+		const char *name;
+		const char *value;
+		bool		set;
+	}			settings[] = {
+		{"TimeZone", "UTC", strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0},
+		{"DateStyle", "ISO, YMD", DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_YMD},
+		{"IntervalStyle", "postgres", IntervalStyle == INTSTYLE_POSTGRES},
+		{"standard_conforming_strings", "on", ls_standard_strings()},
+		{"transform_null_equals", "off", !Transform_null_equals},
+		{"array_nulls", "on", Array_nulls},
+		{"bytea_output", "hex", bytea_output == BYTEA_OUTPUT_HEX},
+		{"extra_float_digits", "1", extra_float_digits == 1},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
 	{
-		const char *value = GetConfigOption(settings[i][0], false, false);
-
-		if (value && strcmp(value, settings[i][1]) == 0)
+		if (settings[i].set)
 			continue;
-		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
 	}
@@ -141,6 +150,8 @@ build(LsCompile *c)
 	}
 	else
 	{
+		if (c->spec->use == LS_EXPR_COLUMN)
+			pin_settings();
 		expr->planned = planned = ls_expr_plan(planned, own, &expr->cached);
 		ls_expr_check_immutable(c, planned);
 		ls_expr_watch_functions(c, &expr->watched);
@@ -181,7 +192,9 @@ ls_expr_compile(const LsExprSpec *spec, MemoryContext context)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	ls_user_switch_to_compute(spec->role, &saved);
-	pin_settings();
+	/* a column has no literals, and nearly always nothing that is planned */
+	if (spec->use != LS_EXPR_COLUMN)
+		pin_settings();
 	work = AllocSetContextCreate(CurTransactionContext,
 								 "leadscore compilation",
 								 ALLOCSET_DEFAULT_SIZES);

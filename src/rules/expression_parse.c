@@ -12,6 +12,12 @@
  */
 #include "rules/expression_internal.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -25,6 +31,7 @@
 #include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rls.h"
@@ -269,34 +276,89 @@ parse_single(LsCompile *c)
 
 /* ---------- columns beside numbers ---------- */
 
+/* The types of numbers: each can be cast implicitly to those after it. */
+static const Oid numbers[] = {INT2OID, INT4OID, INT8OID, NUMERICOID, FLOAT4OID, FLOAT8OID};
+
+/* rank gives the place of a type in this list, -1: it is none of numbers. */
+static int
+rank(Oid type)
+{
+	int			place = lengthof(numbers) - 1;
+
+	while (place >= 0 && numbers[place] != type)
+		place--;
+	return place;
+}
+
+/* is_usable tells whether a number can be an operand of a type. */
+static bool
+is_usable(Oid number, Oid wanted)
+{
+	return rank(wanted) >= 0 ? rank(number) <= rank(wanted) :
+		can_coerce_type(1, &number, &wanted, COERCION_IMPLICIT);
+}
+
 /*
- * nearest_operator gives the operator of a name for two types, where PostgreSQL would
- * choose one that has exactly one of them.  Among the operators that can be used it
- * prefers those with the most exact types, but looks first whether the operands can be
- * cast to those of each operator of the name; that is most of the time of a
- * compilation.  Here only those are looked at that it would prefer.
+ * read_operator makes a candidate of an operator, if that has at least one of the types
+ * exactly and can be used for the other.
  */
 static FuncCandidateList
-nearest_operator(List *name, const Oid *types)
+read_operator(Form_pg_operator row, const Oid *types)
 {
-	FuncCandidateList exact = NULL;
-	FuncCandidateList next;
-	FuncCandidateList usable;
-	int			nusable;
+	FuncCandidateList candidate;
 
-	/* one that has both is found at once */
-	if (OidIsValid(OpernameGetOprid(name, types[0], types[1])))
+	if (row->oprnamespace != PG_CATALOG_NAMESPACE || row->oprkind != 'b' ||
+		(row->oprleft != types[0] && row->oprright != types[1]) ||
+		!is_usable(types[0], row->oprleft) || !is_usable(types[1], row->oprright))
 		return NULL;
-	for (FuncCandidateList each = ls_operators_named(name, 'b'); each; each = next)
+	candidate = palloc0(sizeof(struct _FuncCandidateList) + 2 * sizeof(Oid));
+	candidate->oid = row->oid;
+	candidate->nargs = 2;
+	candidate->args[0] = row->oprleft;
+	candidate->args[1] = row->oprright;
+	return candidate;
+}
+
+/*
+ * nearest_operator gives the operator of a name for two types of numbers, where
+ * PostgreSQL would choose one that has exactly one of them.  Among the operators that
+ * can be used it prefers those with the most exact types, but looks first whether the
+ * operands can be cast to those of each operator of the name; that is most of the time
+ * of a compilation.  Here only those are looked at that it would prefer.
+ */
+static FuncCandidateList
+nearest_operator(const char *name, Oid *types)
+{
+	FuncCandidateList usable = NULL;
+	int			nusable = 0;
+	Oid			path[2];
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (fetch_search_path_array(path, lengthof(path)) != 1 || path[0] != PG_CATALOG_NAMESPACE)
+		return NULL;
+	rel = table_open(OperatorRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_operator_oprname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(name));
+	scan = systable_beginscan(rel, OperatorNameNspIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		next = each->next;
-		if (each->args[0] != types[0] && each->args[1] != types[1])
+		FuncCandidateList candidate = read_operator((Form_pg_operator) GETSTRUCT(tuple), types);
+
+		if (candidate == NULL)
 			continue;
-		each->next = exact;
-		exact = each;
+		candidate->next = usable;
+		usable = candidate;
+		nusable++;
 	}
-	nusable = func_match_argtypes(2, unconstify(Oid *, types), exact, &usable);
-	return nusable < 2 ? usable : func_select_candidate(2, unconstify(Oid *, types), usable);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	for (FuncCandidateList each = usable; each; each = each->next)
+		if (each->args[0] == types[0] && each->args[1] == types[1])
+			return NULL;		/* found at once */
+	return nusable < 2 ? usable : func_select_candidate(2, types, usable);
 }
 
 /* number_column gives the type of a column if that is one of numbers. */
@@ -320,8 +382,7 @@ number_column(LsCompile *c, Node *node)
 	if (attno <= 0)
 		return InvalidOid;
 	type = TupleDescAttr(RelationGetDescr(c->spec->rel), attno - 1)->atttypid;
-	return type == INT2OID || type == INT4OID || type == INT8OID || type == FLOAT4OID ||
-		type == FLOAT8OID || type == NUMERICOID ? type : InvalidOid;
+	return rank(type) >= 0 ? type : InvalidOid;
 }
 
 /*
@@ -347,7 +408,7 @@ cast_number(LsCompile *c, A_Expr *expr, bool right)
 		return;
 	value = (Node *) make_const(c->pstate, constant);
 	types[right] = exprType(value);
-	operator = nearest_operator(expr->name, types);
+	operator = nearest_operator(strVal(linitial(expr->name)), types);
 	if (operator == NULL || operator->args[!right] != types[!right] ||
 		IsPolymorphicType(operator->args[right]))
 		return;

@@ -189,11 +189,11 @@ compile_column(LsModel *model, Relation rel, const char *column, Oid type,
 static AttrNumber
 time_column(Relation rel, const char *column, Oid *type)
 {
-	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+	AttrNumber	attno = ls_relation_column(rel, column);
 
 	if (attno <= 0)
 		return InvalidAttrNumber;
-	*type = getBaseType(get_atttype(RelationGetRelid(rel), attno));
+	*type = getBaseType(TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid);
 	if (*type != TIMESTAMPTZOID && *type != TIMESTAMPOID && *type != DATEOID)
 		return InvalidAttrNumber;
 	return attno;
@@ -204,7 +204,7 @@ time_column(Relation rel, const char *column, Oid *type)
  * visitor's.
  */
 static void
-load_unless(Load *load, LsSource *source)
+load_unless(Load *load, LsSource *source, Relation rel)
 {
 	const LsSourceRow *row = ls_lead_source(ls_lead_sources(load->model->visitors_of, load->snapshot),
 											source->name);
@@ -212,7 +212,7 @@ load_unless(Load *load, LsSource *source)
 	if (row)
 	{
 		source->unless_column = row->contact;
-		source->unless_attno = get_attnum(source->relation, row->contact);
+		source->unless_attno = ls_relation_column(rel, row->contact);
 	}
 	if (source->unless_attno > 0)
 		need_column(&source->columns, source->unless_attno);
@@ -243,8 +243,8 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	source->contact_column = row->contact;
 	source->time_column = row->occurred_at;
 	source->event_column = row->event;
-	source->contact_attno = get_attnum(row->relation, row->contact);
-	source->visitor_attno = row->visitor ? get_attnum(row->relation, row->visitor) : InvalidAttrNumber;
+	source->contact_attno = rel ? ls_relation_column(rel, row->contact) : InvalidAttrNumber;
+	source->visitor_attno = rel && row->visitor ? ls_relation_column(rel, row->visitor) : InvalidAttrNumber;
 	if (source->visitor_attno > 0 && OidIsValid(model->identity_table))
 		source->visitor_column = row->visitor;
 	source->keep = row->keep;
@@ -294,7 +294,7 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	if (source->visitor_column)
 		need_column(&source->columns, source->visitor_attno);
 	if (model->visitors_of)
-		load_unless(load, source);
+		load_unless(load, source, rel);
 	ls_relation_close(rel, locked);
 }
 
@@ -473,7 +473,7 @@ load_contacts(Load *load, Relation contacts)
 	}
 	model->contact_key = compile_column(model, contacts, model->key_column,
 										model->key.type, &model->contacts_broken);
-	model->key_attno = get_attnum(model->contacts, model->key_column);
+	model->key_attno = ls_relation_column(contacts, model->key_column);
 	ls_rule_need_columns(&model->contact_columns, model->contact_key);
 	if (model->created_column)
 	{

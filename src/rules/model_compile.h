@@ -95,6 +95,7 @@ typedef struct LsHalfLife
 	TimestampTz landmark;		/* ... and its instant */
 	double		fall;			/* ls_decay_half_life_fall(fall_at) */
 	TimestampTz rise_at;
+	TimestampTz rise_landmark;	/* the last one not after rise_at */
 	double		rise;			/* ls_decay_half_life_rise(rise_at) */
 } LsHalfLife;
 
@@ -104,6 +105,28 @@ typedef struct LsName
 	int			len;
 } LsName;
 
+/*
+ * What rules gave for the last row of an event name, for the next row of the same
+ * statement.  They are PostgreSQL's own immutable functions of some columns: so they give
+ * the same where these are the same, byte by byte.
+ */
+typedef struct LsRowMemory
+{
+	bool		none;			/* nothing is remembered: rules are of others' functions */
+	bool		filled;
+	int			misses;			/* rows since one that was as remembered */
+	int			pause;			/* rows to come for which it is not tried */
+	int			ncolumns;		/* that rules of that name read */
+	AttrNumber *columns;
+	Datum	   *values;			/* of the row, passed by reference in room */
+	bool	   *nulls;
+	char	   *room;
+	TimestampTz from;			/* events from then on, and ... */
+	TimestampTz before;			/* ... before then reach the same rules */
+	int			nmatches;
+	struct LsMatch *matches;
+} LsRowMemory;
+
 typedef struct LsEventName
 {
 	LsName		name;
@@ -111,6 +134,7 @@ typedef struct LsEventName
 	char		status;			/* simplehash */
 	int			nrules;
 	LsRule	  **rules;
+	LsRowMemory *memory;		/* NULL: not made yet */
 } LsEventName;
 
 typedef struct LsSource
@@ -268,13 +292,14 @@ typedef struct LsModelDefinition
 	const LsModelVersion *limits;	/* NULL: those of the catalog */
 } LsModelDefinition;
 
-/* One row of a source, seen by the rules */
+/* What a row of a source has matched */
 typedef struct LsMatch
 {
 	LsRule	   *rule;
 	double		weight;
 } LsMatch;
 
+/* One row of a source, seen by the rules */
 typedef struct LsEvent
 {
 	Datum		contact;
@@ -302,6 +327,9 @@ extern char *ls_model_rule_signature(const LsRuleRow *row);
 extern bool ls_match_source(LsModel *model, LsSource *source,
 							TupleTableSlot *slot, ExprContext *econtext,
 							LsEvent *event);
+extern bool ls_match_source_of_many(LsModel *model, LsSource *source,
+									TupleTableSlot *slot, ExprContext *econtext,
+									LsEvent *event);
 extern bool ls_match_source_known(LsModel *model, LsSource *source,
 								  TupleTableSlot *slot, ExprContext *econtext,
 								  Datum contact, LsEvent *event);

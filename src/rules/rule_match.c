@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "common/int.h"
@@ -16,6 +17,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datum.h"
 #include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -60,6 +62,7 @@ ls_match_event_index(LsModel *model, LsRule **rules, int nrules)
 		if (!found)
 		{
 			entry->nrules = 0;
+			entry->memory = NULL;
 			entry->rules = MemoryContextAlloc(model->context, sizeof(LsRule *));
 		}
 		else
@@ -249,6 +252,190 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 	}
 }
 
+/* ---------- rows like the one before ---------- */
+
+/* Up to how many bytes of columns passed by reference are remembered */
+#define MOST_REMEMBERED		1024
+
+/* After so many rows in a row that are not as remembered it is not tried for a while */
+#define MOST_MISSES			8
+#define PAUSE				100
+
+/* is_fixed tells whether an expression gives the same whenever its columns are the same. */
+static bool
+is_fixed(const LsExpr *expr)
+{
+	return expr == NULL || (expr->builtin && expr->watched == NULL);
+}
+
+/* add_columns adds the columns that rules read.  False where that does not tell what they match. */
+static bool
+add_columns(Bitmapset **columns, LsRule *const *rules, int nrules)
+{
+	for (int i = 0; i < nrules; i++)
+	{
+		const LsRule *rule = rules[i];
+
+		if (rule->skip)
+			continue;
+		if (rule->uncompiled || !is_fixed(rule->condition) || !is_fixed(rule->weight))
+			return false;
+		ls_rule_need_columns(columns, rule->condition);
+		ls_rule_need_columns(columns, rule->weight);
+	}
+	return true;
+}
+
+/* make_memory makes the memory of an event name. */
+static LsRowMemory *
+make_memory(const LsModel *model, const LsSource *source, const LsEventName *entry)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->context);
+	LsRowMemory *memory = palloc0(sizeof(LsRowMemory));
+	Bitmapset  *columns = NULL;
+	int			column = -1;
+
+	memory->none = !add_columns(&columns, source->anonymous, source->nanonymous) ||
+		!add_columns(&columns, entry->rules, entry->nrules);
+	memory->columns = palloc(sizeof(AttrNumber) * (bms_num_members(columns) + 1));
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		AttrNumber	attno = column + FirstLowInvalidHeapAttributeNumber;
+
+		memory->none |= attno <= 0;
+		memory->columns[memory->ncolumns++] = attno;
+	}
+	memory->values = palloc(sizeof(Datum) * (memory->ncolumns + 1));
+	memory->nulls = palloc(sizeof(bool) * (memory->ncolumns + 1));
+	memory->room = palloc(memory->none ? 1 : MOST_REMEMBERED);
+	memory->matches = palloc(sizeof(LsMatch) * (source->max_matches + 1));
+	bms_free(columns);
+	MemoryContextSwitchTo(old);
+	return memory;
+}
+
+/* same_value tells whether a value is the one that is remembered, byte by byte. */
+static inline bool
+same_value(Form_pg_attribute att, Datum value, Datum remembered)
+{
+	Size		size;
+
+	if (att->attbyval)
+		return value == remembered;
+	size = datumGetSize(remembered, false, att->attlen);
+	return datumGetSize(value, false, att->attlen) == size &&
+		memcmp(DatumGetPointer(value), DatumGetPointer(remembered), size) == 0;
+}
+
+/* is_as_remembered tells whether a row matches what the one remembered has matched. */
+static bool
+is_as_remembered(const LsRowMemory *memory, TupleTableSlot *slot, TimestampTz at)
+{
+	if (!memory->filled || at < memory->from || at >= memory->before)
+		return false;
+	for (int i = 0; i < memory->ncolumns; i++)
+	{
+		AttrNumber	attno = memory->columns[i];
+		bool		isnull;
+		Datum		value = slot_getattr(slot, attno, &isnull);
+
+		if (isnull != memory->nulls[i] ||
+			(!isnull && !same_value(TupleDescAttr(slot->tts_tupleDescriptor, attno - 1), value,
+									memory->values[i])))
+			return false;
+	}
+	return true;
+}
+
+/* recall gives a row the matches of the one remembered, if it is like that. */
+static bool
+recall(LsRowMemory *memory, TupleTableSlot *slot, LsEvent *event)
+{
+	if (!is_as_remembered(memory, slot, event->at))
+	{
+		if (memory->filled && ++memory->misses >= MOST_MISSES)
+		{
+			memory->misses = 0;
+			memory->pause = PAUSE;
+		}
+		return false;
+	}
+	memory->misses = 0;
+	event->nmatches = memory->nmatches;
+	memcpy(event->matches, memory->matches, sizeof(LsMatch) * memory->nmatches);
+	return true;
+}
+
+/* remember_value remembers the value of a column.  False where it has no room. */
+static bool
+remember_value(LsRowMemory *memory, int i, TupleTableSlot *slot, Size *used)
+{
+	AttrNumber	attno = memory->columns[i];
+	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, attno - 1);
+	Datum		value = slot_getattr(slot, attno, &memory->nulls[i]);
+	Size		size;
+
+	memory->values[i] = value;
+	if (memory->nulls[i] || att->attbyval)
+		return true;
+	/* what is stored elsewhere may be another value there later */
+	if (att->attlen == -1 && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+		return false;
+	size = datumGetSize(value, false, att->attlen);
+	*used = MAXALIGN(*used);
+	if (*used + size > MOST_REMEMBERED)
+		return false;
+	memory->values[i] = PointerGetDatum(memcpy(memory->room + *used, DatumGetPointer(value), size));
+	*used += size;
+	return true;
+}
+
+/* narrow narrows the instants of events that reach the same rules as one. */
+static void
+narrow(LsRowMemory *memory, LsRule *const *rules, int nrules, TimestampTz at)
+{
+	for (int i = 0; i < nrules; i++)
+	{
+		const TimestampTz bounds[] = {rules[i]->events_from, rules[i]->events_before};
+
+		for (size_t j = 0; j < lengthof(bounds); j++)
+			if (bounds[j] <= at)
+				memory->from = Max(memory->from, bounds[j]);
+			else
+				memory->before = Min(memory->before, bounds[j]);
+	}
+}
+
+/* remember remembers what a row of an event name has matched. */
+static void
+remember(const LsModel *model, const LsSource *source, LsEventName *entry, TupleTableSlot *slot,
+		 const LsEvent *event)
+{
+	LsRowMemory *memory = entry->memory;
+	Size		used = 0;
+
+	if (memory == NULL)
+		memory = entry->memory = make_memory(model, source, entry);
+	memory->filled = false;
+	if (memory->none)
+		return;
+	for (int i = 0; i < memory->ncolumns; i++)
+		if (!remember_value(memory, i, slot, &used))
+		{
+			memory->pause = PAUSE;
+			return;
+		}
+	memory->from = DT_NOBEGIN;
+	memory->before = DT_NOEND;
+	narrow(memory, source->anonymous, source->nanonymous, event->at);
+	narrow(memory, entry->rules, entry->nrules, event->at);
+	memory->nmatches = event->nmatches;
+	memcpy(memory->matches, event->matches, sizeof(LsMatch) * event->nmatches);
+	memory->filled = true;
+}
+
+/* ---------- rows of sources ---------- */
+
 /* column evaluates a column, which can hardly fail; if it does the value is NULL. */
 static Datum
 column(LsExpr *expr, ExprContext *econtext, bool *isnull)
@@ -289,6 +476,104 @@ ls_match_contact(LsModel *model, LsSource *source, ExprContext *econtext, Datum 
 	return false;
 }
 
+/* entry_of finds the rules that name the event of the row in econtext; NULL: none does. */
+static LsEventName *
+entry_of(const LsSource *source, ExprContext *econtext)
+{
+	struct varlena *text;
+	LsName		name;
+	Datum		value;
+	bool		isnull;
+
+	if (source->event == NULL || source->max_matches <= source->nanonymous)
+		return NULL;
+	value = column(source->event, econtext, &isnull);
+	if (isnull)
+		return NULL;
+	text = PG_DETOAST_DATUM_PACKED(value);
+	name = (LsName) {VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)};
+	return lsevent_lookup(source->by_event, name);
+}
+
+/* try_all tries the rules that no event names, and those that the row's event names. */
+static void
+try_all(LsModel *model, const LsSource *source, const LsEventName *entry, ExprContext *econtext,
+		LsEvent *event)
+{
+	uint64		row = ++rows;
+
+	event->nmatches = 0;
+	try_rules(model, source->anonymous, source->nanonymous, row, econtext, event);
+	if (entry)
+		try_rules(model, entry->rules, entry->nrules, row, econtext, event);
+}
+
+#ifdef USE_ASSERT_CHECKING
+/* matches_as_recalled tells whether a row matches by itself what was recalled for it. */
+static bool
+matches_as_recalled(LsModel *model, const LsSource *source, const LsEventName *entry,
+					ExprContext *econtext, const LsEvent *event)
+{
+	uint64		failed = model->nfailed;
+	LsEvent		again = *event;
+	bool		same;
+
+	again.matches = palloc(sizeof(LsMatch) * (source->max_matches + 1));
+	try_all(model, source, entry, econtext, &again);
+	same = model->nfailed == failed && again.nmatches == event->nmatches;
+	for (int i = 0; same && i < again.nmatches; i++)
+		same = again.matches[i].rule == event->matches[i].rule &&
+			again.matches[i].weight == event->matches[i].weight;
+	return same;
+}
+#endif
+
+/* match_row matches the row in econtext, one of many or not, whose contact is known. */
+static bool
+match_row(LsModel *model, LsSource *source, ExprContext *econtext, LsEvent *event, bool of_many)
+{
+	TupleTableSlot *slot = econtext->ecxt_scantuple;
+	uint64		failed = model->nfailed;
+	LsEventName *entry;
+	bool		isnull;
+	Datum		value = slot_getattr(slot, source->time_attno, &isnull);
+
+	event->nmatches = 0;
+	if (isnull || !ls_match_instant(value, source->time_type, source->tz, &event->at))
+		return false;
+	entry = entry_of(source, econtext);
+	of_many = of_many && entry && !(entry->memory && entry->memory->none);
+	if (of_many && entry->memory && entry->memory->pause > 0)
+	{
+		entry->memory->pause--;
+		of_many = false;
+	}
+	if (of_many && entry->memory && recall(entry->memory, slot, event))
+	{
+		Assert(matches_as_recalled(model, source, entry, econtext, event));
+		return true;
+	}
+	try_all(model, source, entry, econtext, event);
+	/* failures are counted by rows */
+	if (of_many && model->nfailed == failed)
+		remember(model, source, entry, slot, event);
+	return true;
+}
+
+/* match_source matches one row of a source, one of many or not. */
+static bool
+match_source(LsModel *model, LsSource *source, TupleTableSlot *slot, ExprContext *econtext,
+			 LsEvent *event, bool of_many)
+{
+	event->nmatches = 0;
+	if (source->broken ||
+		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
+		return false;
+	econtext->ecxt_scantuple = slot;
+	return ls_match_contact(model, source, econtext, &event->contact) &&
+		match_row(model, source, econtext, event, of_many);
+}
+
 /*
  * ls_match_source matches one row of a source, whose columns are those of the
  * source's own table.  False for a row that is not scored.
@@ -297,15 +582,18 @@ bool
 ls_match_source(LsModel *model, LsSource *source, TupleTableSlot *slot,
 				ExprContext *econtext, LsEvent *event)
 {
-	Datum		contact;
+	return match_source(model, source, slot, econtext, event, false);
+}
 
-	event->nmatches = 0;
-	if (source->broken ||
-		(source->unless_column && !slot_attisnull(slot, source->unless_attno)))
-		return false;
-	econtext->ecxt_scantuple = slot;
-	return ls_match_contact(model, source, econtext, &contact) &&
-		ls_match_source_known(model, source, slot, econtext, contact, event);
+/*
+ * ls_match_source_of_many is ls_match_source() for one of many rows that come one after
+ * the other, of which many may be alike in what rules read.
+ */
+bool
+ls_match_source_of_many(LsModel *model, LsSource *source, TupleTableSlot *slot,
+						ExprContext *econtext, LsEvent *event)
+{
+	return match_source(model, source, slot, econtext, event, true);
 }
 
 /*
@@ -316,34 +604,10 @@ bool
 ls_match_source_known(LsModel *model, LsSource *source, TupleTableSlot *slot,
 					  ExprContext *econtext, Datum contact, LsEvent *event)
 {
-	uint64		row = ++rows;
-	bool		isnull;
-	Datum		value;
-
 	event->contact = contact;
 	event->nmatches = 0;
-	if (source->broken)
-		return false;
 	econtext->ecxt_scantuple = slot;
-	value = slot_getattr(slot, source->time_attno, &isnull);
-	if (isnull || !ls_match_instant(value, source->time_type, source->tz, &event->at))
-		return false;
-
-	try_rules(model, source->anonymous, source->nanonymous, row, econtext, event);
-	if (source->event && source->max_matches > source->nanonymous)
-	{
-		value = column(source->event, econtext, &isnull);
-		if (!isnull)
-		{
-			struct varlena *text = PG_DETOAST_DATUM_PACKED(value);
-			LsName		name = {VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text)};
-			LsEventName *entry = lsevent_lookup(source->by_event, name);
-
-			if (entry)
-				try_rules(model, entry->rules, entry->nrules, row, econtext, event);
-		}
-	}
-	return true;
+	return !source->broken && match_row(model, source, econtext, event, false);
 }
 
 /* ls_match_profile tells whether a profile rule holds on a contact's row. */

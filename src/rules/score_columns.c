@@ -148,14 +148,7 @@ is_of_before(const LsModel *model, Snapshot snapshot, int64 version)
 void
 ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, bool of_the_past)
 {
-	const struct
-	{
-		const char *prefix;
-		Oid			table;
-	}			tables[] = {
-		{"due_", model->due_table}, {"pending_", model->pending_table},
-		{"purged_", model->purged_table}, {"profile_", model->profile_table}
-	};
+	static const char *const prefixes[] = {"due_", "pending_", "purged_", "profile_"};
 	Relation	rel;
 	bool		locked;
 
@@ -166,13 +159,8 @@ ls_score_columns_check_tables(LsModel *model, Snapshot snapshot, int64 version, 
 			refuse(model);
 		ls_relation_close(rel, locked);
 	}
-	for (size_t i = 0; i < lengthof(tables); i++)
-	{
-		if ((rel = ls_relation_open(tables[i].table, &locked)) == NULL)
-			continue;
-		ls_table_layout_check(rel, tables[i].prefix, model->key.type);
-		ls_relation_close(rel, locked);
-	}
+	for (size_t i = 0; i < lengthof(prefixes); i++)
+		ls_table_layout_check_unopened(model->name, prefixes[i], model->key.type);
 }
 
 /*
@@ -216,7 +204,7 @@ ls_score_columns_top(const char *model, Snapshot snapshot)
 	HeapTuple	tuple;
 
 	/* until the extension is updated it does not have the table */
-	if (!OidIsValid(table))
+	if (!OidIsValid(table) || ls_extension_lacks_rows("top_scores"))
 		return kept;
 	rel = table_open(table, AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));

@@ -82,13 +82,15 @@ half_life_at(LsModel *model, const LsRule *rule, TimestampTz t)
 {
 	LsHalfLife *half_life = &model->half_lives[rule->half_life];
 
-	if (half_life->fall_at != t)
+	if (half_life->fall_at == t)
+		return half_life;
+	half_life->fall_at = t;
+	if (!ls_decay_is_of_landmark(t, half_life->landmark, half_life->interval))
 	{
-		half_life->fall_at = t;
 		half_life->number = ls_decay_floor_div(t, half_life->interval);
 		half_life->landmark = half_life->number * half_life->interval;
-		half_life->fall = ls_decay_half_life_fall(t, half_life->interval);
 	}
+	half_life->fall = ls_decay_half_life_fall(t, half_life->landmark, half_life->interval);
 	return half_life;
 }
 
@@ -347,9 +349,9 @@ new_piece(LsCurve *curve)
  * half-life, those that fall and those that rise.
  */
 static inline void
-add_piece(LsCurve *curve, const LsRule *rule, double value)
+add_piece(LsCurve *curve, const LsRule *rule, bool limited, double value)
 {
-	int			place = isinf(rule->max_points) ? 2 * rule->half_life + (value > 0) : -1;
+	int			place = limited ? -1 : 2 * rule->half_life + (value > 0);
 	LsPiece    *piece;
 
 	if (place >= 0 && curve->places[place] > 0)
@@ -380,7 +382,7 @@ curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	if (rule->bucketed && rule->once)
 		jump_of_latest(model, rule, slot, c, curve);
 	if (rule->half_life >= 0 && c->raw != 0)
-		add_piece(curve, rule, c->raw);
+		add_piece(curve, rule, !isinf(rule->max_points), c->raw);
 	else
 		curve->base[rule->category] += c->points;
 }
@@ -422,7 +424,7 @@ ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 			curve->places[curve->pieces[i].place] = 0;
 	curve->npieces = 0;
 	memset(curve->base, 0, sizeof(double) * model->ncategories);
-	for (int i = 0; i < state->nslots; i++)
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 		if (state->slots[i].more->nfuture > 0)
 			curve->future = Min(curve->future, state->slots[i].more->future[0].at);
 	add_jump(curve, curve->future);
@@ -436,6 +438,7 @@ static inline void
 add_plain(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
 		  LsScore *score)
 {
+	LsCurve    *curve = score->curve;
 	double		points;
 
 	if (slot->count == 0)
@@ -453,12 +456,12 @@ add_plain(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
 		c->size = fabs(points);
 		c->in_force = true;
 	}
-	if (score->curve == NULL)
+	if (curve == NULL)
 		return;
 	if (rule->half_life >= 0 && points != 0)
-		add_piece(score->curve, rule, points);
+		add_piece(curve, rule, false, points);
 	else
-		score->curve->base[rule->category] += points;
+		curve->base[rule->category] += points;
 }
 
 /*

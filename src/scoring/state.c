@@ -157,7 +157,7 @@ find_bucket(LsSlot *slot, int64 bucket)
  * add_decaying adds a half-life sum that is held at the landmark of at.  The sum of
  * both is held at that of the later one.
  */
-static inline void
+static void
 add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 {
 	LsSum		grown = *sum;
@@ -177,25 +177,38 @@ add_decaying(const LsRule *rule, LsSlot *slot, TimestampTz at, const LsSum *sum)
 	ls_decay_sum_merge(&slot->sum, &grown);
 }
 
-/* rise_at gives the weight with which an event at an instant enters a rule's sum. */
-static inline double
-rise_at(LsModel *model, const LsRule *rule, TimestampTz at)
+/* rise_at gives a half-life, with the weight with which an event at an instant enters a sum. */
+static inline const LsHalfLife *
+rise_at(LsHalfLife *half_life, TimestampTz at)
 {
-	LsHalfLife *half_life;
+	if (half_life->rise_at == at)
+		return half_life;
+	half_life->rise_at = at;
+	if (!ls_decay_is_of_landmark(at, half_life->rise_landmark, half_life->interval))
+		half_life->rise_landmark = ls_decay_landmark(at, half_life->interval);
+	half_life->rise = ls_decay_half_life_rise(at, half_life->rise_landmark, half_life->interval);
+	return half_life;
+}
 
-	if (rule->half_life < 0)
-		return ls_decay_half_life_rise(at, rule->decay.interval);
-	half_life = &model->half_lives[rule->half_life];
-	if (half_life->rise_at != at)
-	{
-		half_life->rise_at = at;
-		half_life->rise = ls_decay_half_life_rise(at, half_life->interval);
-	}
-	return half_life->rise;
+/* add_half_life is add_to_slot() for a rule with a half-life that is none of once. */
+static inline void
+add_half_life(LsModel *model, const LsRule *rule, LsSlot *slot, TimestampTz at, double w)
+{
+	const LsHalfLife *half_life = rise_at(&model->half_lives[rule->half_life], at);
+	/* 0 and not -0 */
+	LsSum		grown = {ls_decay_finite(0.0 + w * half_life->rise), 0};
+
+	/* mostly the latest event came after the same landmark */
+	if (likely(ls_decay_is_of_landmark(slot->last, half_life->rise_landmark, half_life->interval)))
+		ls_decay_sum_add(&slot->sum, grown.hi);
+	else
+		add_decaying(rule, slot, at, &grown);
+	slot->count++;
+	slot->last = Max(slot->last, at);
 }
 
 /* add_to_slot adds one event of weight w. */
-static inline void
+static void
 add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
 	if (ls_state_needs_buckets(rule))
@@ -210,8 +223,10 @@ add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w
 	{
 		if (rule->decay.kind == LS_DECAY_HALF_LIFE)
 		{
+			int64		interval = rule->decay.interval;
+			double		rise = ls_decay_half_life_rise(at, ls_decay_landmark(at, interval), interval);
 			/* 0 and not -0 */
-			LsSum		grown = {ls_decay_finite(0.0 + w * rise_at(model, rule, at)), 0};
+			LsSum		grown = {ls_decay_finite(0.0 + w * rise), 0};
 
 			add_decaying(rule, slot, at, &grown);
 		}
@@ -277,11 +292,30 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 		LsSlot	   *slot = make_slot(state, match->rule->version);
 
 		if (later)
+		{
+			state->has_lists = true;
 			add_future(slot, event->at, match->weight);
+		}
+		else if (match->rule->half_life >= 0 && !match->rule->once)
+			add_half_life(model, match->rule, slot, event->at, match->weight);
 		else
+		{
+			state->has_lists |= ls_state_needs_buckets(match->rule);
 			add_to_slot(model, match->rule, slot, event->at, match->weight);
+		}
 	}
 }
+
+#ifdef USE_ASSERT_CHECKING
+static bool
+all_short(const LsState *state)
+{
+	for (int i = 0; i < state->nslots; i++)
+		if (!ls_state_slot_is_short(&state->slots[i]))
+			return false;
+	return true;
+}
+#endif
 
 /* ls_state_advance adds events of the future that have taken effect by the clock. */
 void
@@ -295,7 +329,8 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 	if (due > 0)
 		memmove(state->future, state->future + due,
 				sizeof(TimestampTz) * state->nfuture);
-	for (int i = 0; i < state->nslots; i++)
+	Assert(state->has_lists || all_short(state));
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule;
@@ -405,7 +440,7 @@ compact_slot(const LsRule *rule, LsSlot *slot)
 void
 ls_state_compact(LsModel *model, LsState *state)
 {
-	for (int i = 0; i < state->nslots; i++)
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
 	{
 		LsSlot	   *slot = &state->slots[i];
 		LsRule	   *rule;
@@ -426,7 +461,7 @@ ls_state_compact(LsModel *model, LsState *state)
 bool
 ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 {
-	for (int i = 0; delta && i < delta->nslots; i++)
+	for (int i = 0; delta && delta->has_lists && i < delta->nslots; i++)
 	{
 		const LsSlot *from = &delta->slots[i];
 		const LsSlot *to;
@@ -452,7 +487,7 @@ ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 bool
 ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event)
 {
-	for (int i = 0; i < event->nmatches; i++)
+	for (int i = 0; state->has_lists && i < event->nmatches; i++)
 	{
 		LsRule	   *rule = event->matches[i].rule;
 		const LsSlot *slot;
@@ -497,6 +532,7 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 	state->events += delta->events;
 	state->first = Min(state->first, delta->first);
 	state->last = Max(state->last, delta->last);
+	state->has_lists |= delta->has_lists;
 	for (int i = 0; i < delta->nfuture; i++)
 		add_future_event(state, delta->future[i]);
 
@@ -582,6 +618,7 @@ void
 ls_state_replace(LsState *state, const LsState *counted,
 				 const int64 *versions, int nversions)
 {
+	state->has_lists |= counted->has_lists;
 	for (int i = 0; i < nversions; i++)
 	{
 		LsSlot	   *from = ls_state_slot((LsState *) counted, versions[i], false);

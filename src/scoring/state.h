@@ -84,6 +84,7 @@ typedef struct LsState
 	bool		has_contact;	/* there is a row in the contact table */
 	bool		stage_recorded; /* its first change of stage is recorded */
 	bool		due_drift;		/* at due only numbers change */
+	bool		has_lists;		/* some slots may not be short (ls_state_slot_is_short) */
 	LsStageOverride override;	/* of the stage that the contact is in */
 	int			nfuture;
 	int			nslots;

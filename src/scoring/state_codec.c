@@ -34,6 +34,7 @@
 #define SLOT_BUCKETS	0x08
 #define SLOT_FOLDED		0x10
 #define SLOT_FUTURE		0x20
+#define SLOT_LISTS		(SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE)
 
 /* how a sum is written */
 #define SUM_ZERO		0
@@ -196,7 +197,7 @@ largest_size(const LsState *state)
 		(Size) state->nfuture * LS_MAX_NUMBER + (Size) state->nslots * LS_MAX_SLOT +
 		(state->prior_stage ? strlen(state->prior_stage) : 0);
 
-	for (int i = 0; i < state->nslots; i++)
+	for (int i = 0; i < state->nslots && state->has_lists; i++)
 	{
 		const LsSlotMore *more = state->slots[i].more;
 
@@ -465,8 +466,8 @@ get_lists(Cursor *from, int flags, LsSlot *slot)
 		get_slot_future(from, slot->more);
 }
 
-/* get_slot reads a slot, with a cursor that can be kept in registers. */
-static inline void
+/* get_slot reads a slot, with a cursor that can be kept in registers, and gives its flags. */
+static inline unsigned char
 get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 {
 	Cursor		here = *from;
@@ -488,8 +489,9 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 	}
 	get_sum(&here, &slot->sum, flags & SUM_MASK, slot->count);
 	*from = here;
-	if (flags & (SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE))
+	if (flags & SLOT_LISTS)
 		get_lists(from, flags, slot);
+	return flags;
 }
 
 /* slots_for gives room for so many slots, in what is kept if that is given. */
@@ -513,12 +515,14 @@ get_slots(Cursor *from, LsState *state, LsSlotRoom *room)
 	int			n = get_length(from, 3, sizeof(LsSlot));
 	LsSlot	   *slots = slots_for(room, n + LS_SPARE_SLOTS);
 	int64		previous = 0;
+	unsigned char flags = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		get_slot(from, last, &slots[i], previous);
+		flags |= get_slot(from, last, &slots[i], previous);
 		previous = slots[i].version;
 	}
+	state->has_lists = (flags & SLOT_LISTS) != 0;
 	state->slots = slots;
 	state->nslots = n;
 	state->maxslots = n + LS_SPARE_SLOTS;

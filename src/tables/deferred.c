@@ -779,13 +779,6 @@ ls_deferred_of_profile(const LsDeferredSet *set)
 	return true;
 }
 
-static int
-by_contact(const void *a, const void *b, void *arg)
-{
-	return ls_key_compare(arg, (*(LsDeferred *const *) a)->contact,
-						  (*(LsDeferred *const *) b)->contact);
-}
-
 /*
  * ls_deferred_read starts to read a set that was taken.  Changes of scores come in the
  * order of their contacts, the others in any.
@@ -805,7 +798,7 @@ ls_deferred_read(LsDeferredSet *set)
 		ls_spill_sort(set->spills, key);
 	}
 	else if (set->kind == LS_DEFERRED_WRITE && set->n > 1)
-		qsort_arg(set->items, set->n, sizeof(LsDeferred *), by_contact, key);
+		ls_key_sort(key, (void **) set->items, set->n);
 }
 
 /*

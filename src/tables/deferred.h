@@ -24,7 +24,7 @@ typedef enum LsDeferredKind
 /* The deferred change of one contact.  Small, as a statement may have many of them. */
 typedef struct LsDeferred
 {
-	Datum		contact;
+	Datum		contact;		/* first, to be sorted by it */
 	LsEvent    *event;			/* the only one, to be added, or NULL */
 	LsState    *events;			/* else: what several add up to, or NULL */
 	LsEvent    *gone_event;		/* the only one to be subtracted, or NULL */

@@ -56,6 +56,7 @@ struct LsScoreWriter
 	bool		exists;			/* the contact has a row, ... */
 	bool		unlocked;		/* ... which was read without a lock, ... */
 	bool		must_lock;		/* ... but this change needs the lock after all */
+	TimestampTz clock;			/* when it was read last for events; DT_NOBEGIN: not yet */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
 	bool		asked;			/* the caller's snapshot was asked ... */
 	bool		none_pending;	/* ... and sees nothing that is pending of any contact */
@@ -90,6 +91,7 @@ ls_score_writer_open(LsModel *model, const char *cause)
 
 	writer->model = model;
 	writer->cause = cause;
+	writer->clock = DT_NOBEGIN;
 	writer->context = AllocSetContextCreate(CurrentMemoryContext,
 											"leadscore change",
 											ALLOCSET_DEFAULT_SIZES);
@@ -700,6 +702,28 @@ take_row(LsScoreWriter *writer, const LsChange **change, LsChange *repair, LsSco
 	return true;
 }
 
+/* How far (in microseconds) the instant of a change by events may be behind the clock */
+#define SAME_INSTANT	10000
+
+/*
+ * clock_of gives the instant of a change by the clock.  Contacts that a statement writes
+ * one soon after the other are written at the same one, as if the clock went in steps:
+ * then what halves is computed once for all of them.  That is never before an instant
+ * of the contact's row, nor of its events (earliest, read_input).  A contact without
+ * a row may have been deleted since, and what is read from tables is read as of now.
+ */
+static TimestampTz
+clock_of(LsScoreWriter *writer, const LsChange *change)
+{
+	TimestampTz now = ls_clock();
+
+	if (change->kind != LS_CHANGE_EVENTS || !writer->exists || !writer->unlocked || subtracts(change))
+		return now;
+	if ((uint64) now - (uint64) writer->clock >= SAME_INSTANT)
+		writer->clock = now;
+	return writer->clock;
+}
+
 /* earliest gives the instant before which a change cannot be made. */
 static TimestampTz
 earliest(const LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row)
@@ -737,7 +761,7 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return false;
 	removes = change->kind == LS_CHANGE_REMOVE;
 	tr.exists = writer->exists;
-	tr.now = Max(ls_clock(), earliest(writer, change, &row));
+	tr.now = Max(clock_of(writer, change), earliest(writer, change, &row));
 	if (change->kind == LS_CHANGE_DUE && not_due(writer, change, &row, tr.now))
 		return !(writer->must_lock && writer->unlocked);
 	if (!tr.exists && enqueue_target(writer, change))

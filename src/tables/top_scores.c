@@ -46,8 +46,10 @@
 #include "base/compat.h"
 #include "base/relation.h"
 #include "base/table_scan.h"
+#include "base/transaction.h"
 #include "definitions/extension.h"
 #include "definitions/lead_tables.h"
+#include "rules/disclosure.h"
 #include "rules/score_columns.h"
 #include "tables/score_table.h"
 
@@ -314,14 +316,19 @@ ls_top_scores_complete(LsModel *model)
 	return true;
 }
 
-/*
- * ls_top_scores_keep does all that is needed at once.  It locks the score table against
- * writers, unless the caller has done so.
- */
-void
-ls_top_scores_keep(const char *name, int wanted)
+/* A model of which so many contacts are to be found, for ls_subtransaction_try() */
+typedef struct Keep
 {
-	Oid			table = ls_lead_score_table(name, true);
+	const char *model;
+	int			wanted;
+} Keep;
+
+/* keep does all that is needed at once. */
+static void
+keep(void *arg)
+{
+	const Keep *wants = arg;
+	Oid			table = ls_lead_score_table(wants->model, true);
 	LsModel    *model;
 	LsTopStep	step;
 	double		from;
@@ -330,21 +337,43 @@ ls_top_scores_keep(const char *name, int wanted)
 	if (!OidIsValid(table) || IsolationUsesXactSnapshot())
 		return;
 	LockRelationOid(table, ShareRowExclusiveLock);
-	model = ls_model_acquire(name, NULL);
+	model = ls_model_acquire(wants->model, NULL);
 	if (model == NULL)
 		return;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	step = ls_top_scores_choose(model, wanted, &from, &read);
+	step = ls_top_scores_choose(model, wants->wanted, &from, &read);
 	PopActiveSnapshot();
 	ls_model_release(model);
 	if (step == LS_TOP_BEGIN)
-		ls_top_scores_begin(name, from);
+		ls_top_scores_begin(wants->model, from);
 	CommandCounterIncrement();
-	if (step == LS_TOP_NOTHING || (model = ls_model_acquire(name, NULL)) == NULL)
+	if (step == LS_TOP_NOTHING || (model = ls_model_acquire(wants->model, NULL)) == NULL)
 		return;
 	(void) ls_top_scores_complete(model);
 	ls_model_release(model);
+}
+
+/*
+ * ls_top_scores_keep does all that is needed at once.  It locks the score table against
+ * writers, unless the caller has done so.  What the owner has put on that table may
+ * refuse what changes no score; that does not undo what the caller has written.
+ */
+void
+ls_top_scores_keep(const char *model)
+{
+	Keep		wants = {model, LS_TOP_SCORES_WANTED};
+	ErrorData  *error = ls_subtransaction_try(keep, &wants);
+	LsModelRow *row;
+
+	if (error == NULL)
+		return;
+	row = ls_lead_model(model, NULL);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("could not mark the highest scores of model \"%s\": %s", model,
+					ls_disclosure_reason(row && ls_disclosure_may_see_table(row->owner, row->contacts), error)),
+			 errdetail("Its scores are right, but leadscore.top() reads all of them.")));
 }
 
 /*
@@ -354,12 +383,12 @@ ls_top_scores_keep(const char *name, int wanted)
 Datum
 ls_keep_top_scores(PG_FUNCTION_ARGS)
 {
-	int			wanted = PG_GETARG_INT32(1);
+	Keep		wants = {text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT32(1)};
 
-	if (wanted < 1 || wanted > 1000000)
+	if (wants.wanted < 1 || wants.wanted > 1000000)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the number of contacts must be between 1 and %d", 1000000)));
-	ls_top_scores_keep(text_to_cstring(PG_GETARG_TEXT_PP(0)), wanted);
+	keep(&wants);
 	PG_RETURN_VOID();
 }

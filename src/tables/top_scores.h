@@ -23,7 +23,7 @@ typedef enum LsTopStep
 extern LsTopStep ls_top_scores_choose(LsModel *model, int wanted, double *from, bool *read);
 extern void ls_top_scores_begin(const char *model, double from);
 extern bool ls_top_scores_complete(LsModel *model);
-extern void ls_top_scores_keep(const char *model, int wanted);
+extern void ls_top_scores_keep(const char *model);
 extern void ls_top_scores_forget(const char *model);
 
 /* How many rows are to have one: k of top() at most, and as many that change */

@@ -120,15 +120,17 @@ my %setup = (
 	stage => $model . rules(20) . $stage);
 
 # How statements come: single rows for contacts far from each other, 50 for one,
-# the first of a session, or many rows a statement; or contacts that are all due after
-# so many days, and as many rows of a copy of their table.  Or queries: over all
-# contacts, or for one.
+# the first of a session, or many rows a statement, alike in what rules read or unlike;
+# or contacts that are all due after so many days, and as many rows of a copy of their
+# table.  Or queries: over all contacts, or for one.
 my %shapes = (
 	single => { rows => 1 },
 	burst => { rows => 1 },
 	first => { rows => 1, cold => 1 },
 	repeated => { rows => 2000, each => 10 },
 	distinct => { rows => 2000, each => 1 },
+	repeated_unlike => { rows => 2000, each => 10, unlike => 1 },
+	distinct_unlike => { rows => 2000, each => 1, unlike => 1 },
 	due => { days => 1 },
 	update => { days => 1 },
 	average => { query => 'SELECT avg(score) FROM leadscore.%s_m;', of => $contacts },
@@ -157,6 +159,10 @@ my @cases = (
 	[ distinct_plpgsql => 'statement', shape => 'distinct', beside => 'distinct_bare' ],
 	[ distinct_all => 'rules_20', shape => 'distinct', beside => 'distinct_bare', peer => 'distinct_plpgsql', most => 2.6 ],
 	[ distinct_spread => 'spread', shape => 'distinct', beside => 'distinct_bare', peer => 'distinct_plpgsql', most => 2.6 ],
+	[ repeated_unlike_bare => 'bare', shape => 'repeated_unlike' ],
+	[ repeated_unlike => 'rules_20', shape => 'repeated_unlike', beside => 'repeated_unlike_bare' ],
+	[ distinct_unlike_bare => 'bare', shape => 'distinct_unlike' ],
+	[ distinct_unlike => 'rules_20', shape => 'distinct_unlike', beside => 'distinct_unlike_bare' ],
 	[ midnight_update => 'midnight', shape => 'update' ],
 	[ midnight_refresh => 'midnight', shape => 'due', beside => 'midnight_update', most => 2 ],
 	[ average_stored => 'rules_20', shape => 'average', of => 'score' ],
@@ -286,6 +292,7 @@ sub rows_cost
 	my ($rows, $each) = @{$shape}{qw(rows each)};
 	my $of_contacts = $rows / $each;
 	my $begun = $made->{"staged $setup $case->{shape}"}++;
+	my ($url, $amount) = $shape->{unlike} ? ("'/docs/page' || n", "100 + n") : ("'/docs/page'", '100');
 
 	# contacts whose rows stand beside each other, in no order of theirs
 	single($setup, <<"SQL") unless $begun;
@@ -299,7 +306,7 @@ SQL
 	my @statements = map {
 		my $first = $ids{$setup} // 0;
 		$ids{$setup} += $rows;
-		"INSERT INTO event SELECT $first + n, contact, ${\(at($setup, $first / 10))} + after, what, '/docs/page', 100 FROM staged;"
+		"INSERT INTO event SELECT $first + n, contact, ${\(at($setup, $first / 10))} + after, what, $url, $amount FROM staged;"
 	} 1 .. 3;
 	my @costs = spans($setup, [ shift @statements ], map { [$_] } @statements);
 	print annotated(2) if $annotate;

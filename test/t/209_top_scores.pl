@@ -69,5 +69,21 @@ is($node->safe_psql('crm', $differs), '', '... top() is right');
 $_->quit for $writer, $holder;
 is($node->safe_psql('crm', 'SELECT message FROM leadscore.lead_worker_error'), '', 'nothing has failed');
 
+# a trigger of the owner's that refuses it stops nothing else
+$node->configure(enabled => 'off');
+$node->within(10, no_worker(), 'the worker leaves');
+$node->safe_psql('crm', <<'SQL');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'nothing has changed'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON leadscore.score_m FOR EACH ROW
+	WHEN (old.state = new.state AND old.scored_at = new.scored_at) EXECUTE FUNCTION refuse();
+SQL
+foreach my $change ('UPDATE leadscore.lead_rule SET points = 11', q(SELECT FROM leadscore.rescore('m')))
+{
+	my (undef, undef, $stderr) = $node->psql('crm', "DELETE FROM leadscore_internal.top_scores; $change");
+	like($stderr, qr/^\S*: *WARNING:  could not mark the highest scores of model "m": nothing has changed\nDETAIL:  Its scores[^\n]*$/, $change);
+	is($node->safe_psql('crm', "SELECT * FROM leadscore.verify('m') LIMIT 1"), '', '... scores are right');
+	is($node->safe_psql('crm', $differs), '', '... top() is right');
+}
+
 $node->stop;
 done_testing();

@@ -71,8 +71,9 @@ test_landmarks(void **state)
 			ls_decay_floor_div(instants[i], half.interval);
 
 		wanted += ls_decay(&half, t - instants[i]);
-		got += ldexp(ls_decay_half_life_rise(instants[i], half.interval), -(int) halvings) *
-			ls_decay_half_life_fall(t, half.interval);
+		got += ldexp(ls_decay_half_life_rise(instants[i], ls_decay_landmark(instants[i], half.interval),
+											 half.interval), -(int) halvings) *
+			ls_decay_half_life_fall(t, ls_decay_landmark(t, half.interval), half.interval);
 	}
 	near(got, wanted);
 }
