@@ -99,6 +99,16 @@ DROP TRIGGER same ON leadscore.score_fired;
 DELETE FROM leadscore.lead_rule WHERE model = 'fired' AND name = 'lately';
 DELETE FROM act WHERE person = 'x';
 SELECT count(*) > 0 AS changed FROM take_seen();
+-- and for one whose events are read before those are added that a trigger has written
+CREATE FUNCTION next() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO model_triggers.act VALUES ('next', NULL, '2026-03-10', 1); RETURN NULL; END $$;
+INSERT INTO act SELECT p, NULL, date '2026-03-01' + d, d FROM unnest('{first,next}'::text[]) p, generate_series(1, 9) d;
+CREATE TRIGGER next AFTER UPDATE ON leadscore.score_fired FOR EACH ROW WHEN (NEW.contact_id = 'first') EXECUTE FUNCTION next();
+DELETE FROM act WHERE person IN ('first', 'next') AND n = 9;
+SELECT contact, status FROM leadscore.verify('fired');
+DROP TRIGGER next ON leadscore.score_fired;
+DELETE FROM act WHERE person IN ('first', 'next');
+SELECT count(*) > 0 AS changed FROM take_seen();
 -- functions with settings or rights of their own, which keep something from one row to the next
 CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = model_triggers AS $$
 BEGIN

@@ -171,6 +171,9 @@ write_contacts(LsDeferredSet *set)
 		item.merge_pending = item.merge_pending && may_merge(model, &merges);
 		write_contact(writer, &item);
 	}
+	/* what triggers have written meanwhile may have been read */
+	if (ls_score_writer_has_read_events(writer))
+		ls_deferred_doubt(model);
 	ls_score_writer_close(writer);
 	ls_rule_error_report(model);
 }
@@ -187,6 +190,7 @@ write_set(LsDeferredSet *set)
 	if (set->whole)
 	{
 		ls_recount_rescore(model->name, "event");
+		ls_deferred_doubt(model);
 		return;
 	}
 	if (!model->stale && !ls_rule_failure_fault_over(model))
@@ -207,7 +211,8 @@ write_set(LsDeferredSet *set)
  * write_scores applies the changes of scores that this subtransaction has deferred, when
  * no statement is under way.  Until that is done it counts as one itself: a trigger of
  * the owner's may write events of a contact whose change is still to come, and a
- * recompute would include the events that this change then adds.
+ * recompute would include the events that this change then adds.  Likewise what such a
+ * trigger writes may be read by changes that are made before its own.
  */
 static void
 write_scores(void)

@@ -725,6 +725,15 @@ reconsider(LsDeferredSet *taken)
 			set->doubtful = taken->recompute_gone = true;
 }
 
+/* ls_deferred_doubt has the contacts recomputed of which more was deferred, and read meanwhile. */
+void
+ls_deferred_doubt(const LsModel *model)
+{
+	for (LsDeferredSet *set = sets; set; set = set->next)
+		if (set->subid == GetCurrentSubTransactionId() && is_set_of(set, model, LS_DEFERRED_WRITE, NULL))
+			set->doubtful = set->recompute_gone = true;
+}
+
 /*
  * ls_deferred_take detaches what this subtransaction has deferred and is to be written
  * to score tables, or else inserted into other tables.  What outer subtransactions have

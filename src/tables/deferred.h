@@ -126,6 +126,7 @@ extern void ls_deferred_spill(void);
 extern bool ls_deferred_any(void);
 extern LsDeferredSet *ls_deferred_take(bool scores);
 extern void ls_deferred_use_model(LsDeferredSet *set, LsModel *model);
+extern void ls_deferred_doubt(const LsModel *model);
 extern void ls_deferred_free(LsDeferredSet *set);
 extern bool ls_deferred_of_profile(const LsDeferredSet *set);
 extern void ls_deferred_read(LsDeferredSet *set);

@@ -58,6 +58,7 @@ struct LsScoreWriter
 	bool		must_lock;		/* ... but this change needs the lock after all */
 	TimestampTz clock;			/* when it was read last for events; DT_NOBEGIN: not yet */
 	bool		locked_to_read; /* the tables that contacts are recomputed from */
+	bool		read_events;	/* of any contact, by which more may be known than was deferred */
 	bool		asked;			/* the caller's snapshot was asked ... */
 	bool		none_pending;	/* ... and sees nothing that is pending of any contact */
 	ExprContext *stage_context; /* where conditions of stages need the contact's row */
@@ -184,6 +185,7 @@ compute(LsScoreWriter *writer, Datum contact, TimestampTz t, LsState *state,
 		ls_lock_to_read(writer->model);
 		writer->locked_to_read = true;
 	}
+	writer->read_events |= counter == callbacks->count_all;
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (counter == callbacks->count_all)
@@ -313,6 +315,7 @@ static bool
 subtract(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row, TimestampTz t,
 		 LsCounted *counted)
 {
+	writer->read_events = true;
 	return row && writer->taken.nrows == 0 &&
 		ls_subtract_events(writer->model, change, row, t, callbacks->find_events, counted);
 }
@@ -858,4 +861,11 @@ int64
 ls_score_writer_transitions(const LsScoreWriter *writer)
 {
 	return writer->transitions;
+}
+
+/* ls_score_writer_has_read_events tells whether events were read from their tables. */
+bool
+ls_score_writer_has_read_events(const LsScoreWriter *writer)
+{
+	return writer->read_events;
 }

@@ -42,6 +42,7 @@ extern void ls_score_writer_define(const LsScoreWriterCallbacks *callbacks);
 extern LsScoreWriter *ls_score_writer_open(LsModel *model, const char *cause);
 extern LsOutcome ls_score_writer_change(LsScoreWriter *writer, const LsChange *change);
 extern int64 ls_score_writer_transitions(const LsScoreWriter *writer);
+extern bool ls_score_writer_has_read_events(const LsScoreWriter *writer);
 extern void ls_score_writer_close(LsScoreWriter *writer);
 extern bool ls_score_writer_would_change(LsScoreWriter *writer, LsScoreRow *row);
 
