@@ -7,11 +7,15 @@
  * stored score, whatever its rules.  So a contact is evaluated only where its stored
  * score and the drift leave room for it among the best that have been found:
  *
+ *		highest		rows of the score table from the highest stored score down to the first
+ *					that is too low, as far as all rows have a top_score
+ *					(tables/top_scores.c)
  *		due			contacts whose instant in due_<model> has come
  *		pending		contacts of whom something is pending
- *		stored		rows of the score table: from the highest stored score down to the
- *					first that is too low, as far as all rows have a top_score
- *					(tables/top_scores.c); where that is not enough, all one after the other
+ *		all			where that is not enough, all rows one after the other
+ *
+ * Of one that is due or has something pending the score is evaluated first, from its state
+ * and what is added to that; its stage and grade only where that leaves room for it.
  *
  * Where stored scores may be further from the exact ones, as rules have changed and the
  * rows have not been written yet, or as a clock is held, all rows are evaluated.  What
@@ -79,6 +83,9 @@ typedef struct Search
 	bool		any_pending;
 	bool		twice;			/* a contact may be offered a second time */
 	double		offered_above;	/* rows with a higher top_score have been offered */
+	double		complete_from;	/* all rows with this score have a top_score */
+	LsScore    *score;			/* scratch space */
+	LsSlotRoom	slots;
 	MemoryContext kept;
 	MemoryContext one;			/* reset for each contact */
 	int			k;
@@ -143,6 +150,36 @@ forget(Search *search, Best *best)
 	pfree(best->stage);
 }
 
+/*
+ * may_rank tells whether a contact may be among the best, by its state and what is pending
+ * of it (NULL: nothing); see ls_contact_snapshot_evaluate().
+ */
+static bool
+may_rank(Search *search, LsScoreRow *row, const LsPending *pending)
+{
+	LsScore    *score = search->score;
+
+	if (search->n < search->k ||
+		!ls_contact_snapshot_evaluate(search->model, row, pending, search->at, score))
+		return true;
+	/* but for rounding, as sums may be added up in another order */
+	return !score->disqualified &&
+		!(score->score + 1e-9 * fmax(1, score->size) < last_of(search)->score);
+}
+
+/* may_rank_stored tells whether a row of the table may, whatever is pending. */
+static bool
+may_rank_stored(Search *search, const Datum *values, const bool *nulls)
+{
+	LsScoreRow	row;
+
+	if (search->n < search->k)
+		return true;
+	ls_score_table_read_state(search->model, values, nulls, &row.state, &search->slots);
+	row.scored_at = DatumGetTimestampTz(values[LS_SCORE_AT(search->model, LS_SCORE_SCORED_AT)]);
+	return may_rank(search, &row, NULL);
+}
+
 /* offer evaluates a contact, and keeps it if it is among the best. */
 static void
 offer(Search *search, LsScoreRow *row)
@@ -202,18 +239,32 @@ offer_by_key(Search *search, Datum contact)
 
 /* ---------- where contacts come from ---------- */
 
-/* offer_due offers a contact that is due: such a contact has a row. */
+/* find_row finds the row of a contact. */
+static bool
+find_row(Search *search, LsTableScan *scan, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	bool		found;
+
+	ls_table_scan_find(scan, 1, contact);
+	found = ls_table_scan_next(scan);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * offer_due offers a contact that is due: such a contact has a row.  One of whom something
+ * is pending as well is offered as such later.
+ */
 static void
 offer_due(Search *search, LsTableScan *scan, Datum contact)
 {
-	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	MemoryContext old = MemoryContextSwitchTo(search->one);
 	LsScoreRow	row;
 
-	ls_table_scan_by(scan, 1, BTEqualStrategyNumber, &contact);
-	if (ls_table_scan_next(scan))
+	if (find_row(search, scan, contact) && may_rank_stored(search, scan->values, scan->nulls))
 	{
-		MemoryContextSwitchTo(search->one);
-		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);
+		ls_score_table_read_values(search->model, scan->values, scan->nulls, &row);
 		offer_stored(search, &row);
 	}
 	MemoryContextSwitchTo(old);
@@ -251,6 +302,60 @@ ask_due(Search *search, LsTableScan *scan)
 		MemoryContextDelete(contexts[i]);
 }
 
+/*
+ * may_rank_pending tells whether a contact of whom something is pending, and for whom no
+ * other rows count, may be among the best.
+ */
+static bool
+may_rank_pending(Search *search, LsTableScan *scan, Datum contact, const LsPending *pending)
+{
+	LsModel    *model = search->model;
+	LsScoreRow	row;
+
+	if (search->n < search->k)
+		return true;
+	if (!find_row(search, scan, contact))
+		ls_score_row_start(model, contact, &row, search->at);
+	else
+	{
+		/* merging may need more room for slots */
+		ls_score_table_read_state(model, scan->values, scan->nulls, &row.state, NULL);
+		row.scored_at = DatumGetTimestampTz(scan->values[LS_SCORE_AT(model, LS_SCORE_SCORED_AT)]);
+		row.rules_version = DatumGetInt64(scan->values[LS_SCORE_AT(model, LS_SCORE_RULES_VERSION)]);
+	}
+	return may_rank(search, &row, pending);
+}
+
+/*
+ * ask_pending_rows offers the contacts of whom something is pending, row or none, where no
+ * rows of others count for them.
+ */
+static void
+ask_pending_rows(Search *search, LsTableScan *scan)
+{
+	MemoryContext context = AllocSetContextCreate(search->kept, "leadscore top of pending",
+												  ALLOCSET_DEFAULT_SIZES);
+	LsPendingWalk walk;
+	LsPending	pending;
+	Datum		contact;
+
+	ls_pending_walk_open(&walk, search->model);
+	for (;;)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		bool		found = ls_pending_walk_next(&walk, &contact, &pending);
+
+		if (found && may_rank_pending(search, scan, contact, &pending))
+			offer_by_key(search, contact);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+		if (!found)
+			break;
+	}
+	ls_pending_walk_close(&walk);
+	MemoryContextDelete(context);
+}
+
 /* offer_visitor offers the contact as which a visitor is identified, if he is. */
 static void
 offer_visitor(Search *search, Datum visitor)
@@ -264,11 +369,11 @@ offer_visitor(Search *search, Datum visitor)
 }
 
 /*
- * ask_pending offers the contacts of whom something is pending, row or none, or of whose
- * visitors something is.
+ * ask_pending_keys offers the contacts of whom something is pending, row or none, or of
+ * whose visitors something is, by their keys.
  */
 static void
-ask_pending(Search *search, bool visitors)
+ask_pending_keys(Search *search, bool visitors)
 {
 	MemoryContext context = AllocSetContextCreate(search->kept, "leadscore top of pending",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -279,8 +384,6 @@ ask_pending(Search *search, bool visitors)
 	const Datum *after = NULL;
 	Datum		last;
 
-	/* already here: several contacts or visitors may count for one */
-	search->twice = true;
 	for (;;)
 	{
 		Datum	   *keys = palloc(sizeof(Datum) * CHUNK);
@@ -301,18 +404,40 @@ ask_pending(Search *search, bool visitors)
 	MemoryContextDelete(context);
 }
 
+/* ask_pending offers all contacts of whom something is pending. */
+static void
+ask_pending(Search *search, LsTableScan *scan)
+{
+	LsModel    *model = search->model;
+	bool		visitors = ls_identity_may_be_pending(model);
+
+	if (!visitors && !ls_pending_any(model))
+		return;
+	/* already here: several contacts or visitors may count for one */
+	search->twice = true;
+	if (visitors || model->visitors_of || ls_identity_has_merges(model) || ls_identity_has_visitors(model))
+	{
+		if (ls_pending_any(model))
+			ask_pending_keys(search, false);
+		if (visitors)
+			ask_pending_keys(search, true);
+	}
+	else
+		ask_pending_rows(search, scan);
+}
+
 /*
  * ask_highest offers the rows with the highest stored scores, by the index of those that
- * have a top_score.  False where one without it may be among the best.
+ * have a top_score, and finds out from which score on there are no others.
  */
-static bool
+static void
 ask_highest(Search *search, LsTableScan *scan, Oid index)
 {
-	double		complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
 	MemoryContext old = MemoryContextSwitchTo(search->kept);
 
-	if (isinf(complete_from))
-		return false;
+	search->complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
+	if (isinf(search->complete_from))
+		return;
 	ls_table_scan_begin(scan, index);
 	scan->backward = true;
 	for (;;)
@@ -339,7 +464,6 @@ ask_highest(Search *search, LsTableScan *scan, Oid index)
 		MemoryContextReset(search->one);
 	}
 	MemoryContextSwitchTo(old);
-	return !has_room(search, complete_from);
 }
 
 /*
@@ -431,7 +555,7 @@ are_near(LsModel *model)
 
 /*
  * search_best finds the best.  The order in which contacts are offered does not matter;
- * those first of whom the stored score does not tell.
+ * those that are highest leave little room for others.
  */
 static void
 search_best(Search *search)
@@ -443,14 +567,15 @@ search_best(Search *search)
 	search->any_pending = ls_contact_snapshot_any_pending(model);
 	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
 	ls_score_columns_check(model, RelationGetDescr(scan.rel));
+	index = index_of_highest(search, scan.rel);
+	if (OidIsValid(index))
+		ask_highest(search, &scan, index);
+	ls_table_scan_end(&scan);
 	if (search->near)
 		ask_due(search, &scan);
-	if (ls_pending_any(model))
-		ask_pending(search, false);
-	if (ls_identity_may_be_pending(model))
-		ask_pending(search, true);
-	index = index_of_highest(search, scan.rel);
-	if (!OidIsValid(index) || !ask_highest(search, &scan, index))
+	ask_pending(search, &scan);
+	/* one without a top_score may be among the best */
+	if (has_room(search, search->complete_from))
 		ask_all(search, scan.rel);
 	ls_table_scan_close(&scan, NoLock);
 }
@@ -468,7 +593,9 @@ make_search(LsModel *model, int k)
 	search->kept = AllocSetContextCreate(CurrentMemoryContext, "leadscore top", ALLOCSET_DEFAULT_SIZES);
 	search->one = AllocSetContextCreate(CurrentMemoryContext, "leadscore top of one", ALLOCSET_DEFAULT_SIZES);
 	search->k = k;
-	search->offered_above = INFINITY;
+	search->offered_above = search->complete_from = INFINITY;
+	search->score = ls_score_make(model, false);
+	search->slots.context = search->kept;
 	search->best = palloc(sizeof(Best) * k);
 	search->heap = binaryheap_allocate(k, by_rank, NULL);
 	return search;
