@@ -215,6 +215,21 @@ COMMIT;
 SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
 SELECT leadscore.refresh('q') > 0 AS refreshed;
 SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+-- stored scores that are far away, of some that are due, and of so many that all rows are read
+SELECT leadscore_internal.keep_top_scores('q', 100);
+CREATE FUNCTION let_be_due(every int) RETURNS TABLE (due bigint) LANGUAGE sql SET session_replication_role = replica AS $$
+	UPDATE leadscore.due_q SET due_at = now() - interval '1 hour' WHERE contact_id % every = 0;
+	UPDATE leadscore.score_q s SET score = -100, top_score = CASE WHEN d.contact_id % 8 < 4 THEN top_score END
+	  FROM leadscore.due_q d WHERE d.contact_id = s.contact_id AND d.due_at < now();
+	SELECT count(*) FROM leadscore.due_q WHERE due_at < now() $$;
+SELECT due BETWEEN 100 AND 900 AS some FROM let_be_due(4);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+SELECT due > 300 AS more FROM let_be_due(3);
+SELECT due BETWEEN 1001 AND 1900 AS many FROM let_be_due(2);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+DROP FUNCTION let_be_due;
+SELECT leadscore.rescore('q') > 0 AS counted;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
 INSERT INTO note (id, lead, what) SELECT 40000 + g, g, 'often' FROM generate_series(1, 2000, 3) g;
 SELECT pg_stat_force_next_flush();
 SELECT pg_stat_reset_single_table_counters(indexrelid) FROM pg_stat_user_indexes WHERE relname = 'pending_q';

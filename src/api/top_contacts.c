@@ -10,12 +10,12 @@
  *		highest		rows of the score table from the highest stored score down to the first
  *					that is too low, as far as all rows have a top_score
  *					(tables/top_scores.c)
- *		due			contacts whose instant in due_<model> has come
+ *		due			contacts whose instant in due_<model> has come, unless they are many
  *		pending		contacts of whom something is pending
  *		all			where that is not enough, all rows one after the other
  *
- * Of one that is due or has something pending the score is evaluated first, from its state
- * and what is added to that; its stage and grade only where that leaves room for it.
+ * Of one that is not among the highest the score is evaluated first, from its state and what
+ * is pending of it; its stage and grade only where that leaves room for it.
  *
  * Where stored scores may be further from the exact ones, as rules have changed and the
  * rows have not been written yet, or as a clock is held, all rows are evaluated.  What
@@ -47,6 +47,7 @@
 #include "api/live_scores.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "base/table_scan.h"
 #include "definitions/job_table.h"
 #include "definitions/lead_tables.h"
@@ -62,6 +63,7 @@ PG_FUNCTION_INFO_V1(ls_top);
 #define TOP_COLUMNS	4
 #define MOST		10000		/* contacts that can be asked for */
 #define CHUNK		1000		/* contacts read at a time */
+#define DUE_PART	16			/* with one of so many that are due, all rows are read */
 #define SCORE		2			/* column of the score table */
 
 /* One of the best that have been found */
@@ -167,7 +169,10 @@ may_rank(Search *search, LsScoreRow *row, const LsPending *pending)
 		!(score->score + 1e-9 * fmax(1, score->size) < last_of(search)->score);
 }
 
-/* may_rank_stored tells whether a row of the table may, whatever is pending. */
+/*
+ * may_rank_stored tells whether a row of the table may, as far as nothing is pending: with
+ * what is pending the contact is offered by itself.
+ */
 static bool
 may_rank_stored(Search *search, const Datum *values, const bool *nulls)
 {
@@ -271,17 +276,22 @@ offer_due(Search *search, LsTableScan *scan, Datum contact)
 	MemoryContextReset(search->one);
 }
 
-/* ask_due offers the contacts that are due. */
-static void
+/*
+ * ask_due offers the contacts that are due.  False: they are so many that all rows are
+ * better read one after the other.
+ */
+static bool
 ask_due(Search *search, LsTableScan *scan)
 {
+	int64		most = Max(CHUNK, ls_relation_estimate_rows(search->model->score_table) / DUE_PART);
 	MemoryContext contexts[2];
 	LsDueRow   *last = NULL;
+	int64		total = 0;
 	int			n = CHUNK;
 
 	for (int i = 0; i < 2; i++)
 		contexts[i] = AllocSetContextCreate(search->kept, "leadscore top of due", ALLOCSET_DEFAULT_SIZES);
-	for (int chunk = 0; n == CHUNK; chunk++)
+	for (int chunk = 0; n == CHUNK && total <= most; chunk++)
 	{
 		/* the last row of a chunk is needed until the next has been read */
 		MemoryContext context = contexts[chunk % 2];
@@ -294,12 +304,14 @@ ask_due(Search *search, LsTableScan *scan)
 		n = ls_due_table_read(search->model->name, last, search->at, CHUNK, rows);
 		MemoryContextSwitchTo(old);
 		search->twice |= n > 0;
-		for (int i = 0; i < n; i++)
+		total += n;
+		for (int i = 0; i < n && total <= most; i++)
 			offer_due(search, scan, rows[i].contact);
 		last = n > 0 ? &rows[n - 1] : NULL;
 	}
 	for (int i = 0; i < 2; i++)
 		MemoryContextDelete(contexts[i]);
+	return total <= most;
 }
 
 /*
@@ -508,7 +520,7 @@ may_be_best(Search *search, TupleTableSlot *slot)
 	return nulls[1] || DatumGetTimestampTz(scored_at) > search->at;
 }
 
-/* ask_all offers all rows. */
+/* ask_all offers all rows: with what is pending they have been offered already. */
 static void
 ask_all(Search *search, Relation rel)
 {
@@ -523,9 +535,13 @@ ask_all(Search *search, Relation rel)
 		CHECK_FOR_INTERRUPTS();
 		if (was_offered(search, slot) || !may_be_best(search, slot))
 			continue;
+		slot_getallattrs(slot);
 		old = MemoryContextSwitchTo(search->one);
-		ls_score_table_read_slot(search->model, slot, &row);
-		offer_stored(search, &row);
+		if (may_rank_stored(search, slot->tts_values, slot->tts_isnull))
+		{
+			ls_score_table_read_values(search->model, slot->tts_values, slot->tts_isnull, &row);
+			offer_stored(search, &row);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(search->one);
 	}
@@ -571,8 +587,12 @@ search_best(Search *search)
 	if (OidIsValid(index))
 		ask_highest(search, &scan, index);
 	ls_table_scan_end(&scan);
-	if (search->near)
-		ask_due(search, &scan);
+	if (search->near && !ask_due(search, &scan))
+	{
+		/* a row that was passed over may be of one that is due */
+		search->near = false;
+		search->offered_above = INFINITY;
+	}
 	ask_pending(search, &scan);
 	/* one without a top_score may be among the best */
 	if (has_room(search, search->complete_from))
