@@ -222,3 +222,12 @@ BEGIN
 	WHERE v.equal IS NOT TRUE;
 END
 $$;
+
+-- Two states of a contact, as state_text() shows them, that differ in more than what was rounded, or when the contact is due.
+CREATE FUNCTION oracle.states_differ(one text, other text) RETURNS bool LANGUAGE sql AS $$
+	SELECT regexp_replace(one, ', (sum|due at) [^,\n]*', '', 'g') IS DISTINCT FROM regexp_replace(other, ', (sum|due at) [^,\n]*', '', 'g')
+		OR EXISTS (SELECT
+			FROM regexp_matches(one, ', sum (-?[0-9.]+(?:e[-+]?[0-9]+)?)', 'g') WITH ORDINALITY a (sum, n)
+			FULL JOIN regexp_matches(other, ', sum (-?[0-9.]+(?:e[-+]?[0-9]+)?)', 'g') WITH ORDINALITY b (sum, n) USING (n)
+			WHERE (abs(a.sum[1]::float8 - b.sum[1]::float8) <= 1e-9 * greatest(1, abs(a.sum[1]::float8))) IS NOT TRUE)
+$$;

@@ -12,9 +12,7 @@
  */
 #include "rules/expression_internal.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
@@ -31,10 +29,11 @@
 #include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/suggest.h"
@@ -332,19 +331,14 @@ nearest_operator(const char *name, Oid *types)
 	FuncCandidateList usable = NULL;
 	int			nusable = 0;
 	Oid			path[2];
-	Relation	rel;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	CatCList   *named;
 
 	if (fetch_search_path_array(path, lengthof(path)) != 1 || path[0] != PG_CATALOG_NAMESPACE)
 		return NULL;
-	rel = table_open(OperatorRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_operator_oprname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum(name));
-	scan = systable_beginscan(rel, OperatorNameNspIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	named = SearchSysCacheList1(OPERNAMENSP, CStringGetDatum(name));
+	for (int i = 0; i < named->n_members; i++)
 	{
+		HeapTuple	tuple = &named->members[i]->tuple;
 		FuncCandidateList candidate = read_operator((Form_pg_operator) GETSTRUCT(tuple), types);
 
 		if (candidate == NULL)
@@ -353,8 +347,7 @@ nearest_operator(const char *name, Oid *types)
 		usable = candidate;
 		nusable++;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+	ReleaseSysCacheList(named);
 	for (FuncCandidateList each = usable; each; each = each->next)
 		if (each->args[0] == types[0] && each->args[1] == types[1])
 			return NULL;		/* found at once */
