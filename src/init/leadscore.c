@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/syscache.h"
 
+#include "api/live_plan.h"
 #include "background/launcher.h"
 #include "background/shared_state.h"
 #include "base/clock.h"
@@ -144,6 +145,7 @@ _PG_init(void)
 	ls_launcher_define();
 	ls_job_define();
 	ls_definitions_define();
+	ls_live_plan_define();
 	MarkGUCPrefixReserved("leadscore");
 
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);

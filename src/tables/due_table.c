@@ -118,24 +118,38 @@ ls_due_table_move(LsRowWriter *table, const LsDueRow *from, const LsDueRow *to)
 
 /* ---------- many changes together ---------- */
 
-#define MAX_MOVES	1000
+/* How many rows are inserted together, and for how many there is room at first */
+#define CHUNK	1000
+
+/* A row that is to be replaced */
+typedef struct Move
+{
+	TimestampTz from;
+	TimestampTz to;
+	Datum		contact;
+	ItemPointerData place;		/* of the old row */
+	bool		from_drift;
+	bool		to_drift;
+	bool		deleted;
+} Move;
 
 /*
- * Rows to be replaced together: old ones are deleted where they were seen, new ones are
- * inserted in the order of the key.
+ * Rows to be replaced together, as many as work_mem has room for: old ones are deleted
+ * where they were seen, in the order of their places, then new ones are inserted in the
+ * order of the key.  Most new instants come after all old ones, so that index entries
+ * are appended to the last page.
  */
 struct LsDueMoves
 {
 	LsRowWriter *table;
 	MemoryContext context;		/* of what is not flushed yet */
+	MemoryContext chunk_context;	/* of what is inserted together */
 	int			n;
-	struct
-	{
-		LsDueRow	from;
-		LsDueRow	to;
-		bool		deleted;
-	}			moves[MAX_MOVES];
-	TupleTableSlot *slots[MAX_MOVES];
+	int			size;
+	Move	   *moves;			/* NULL: no room yet */
+	int			first;			/* what is inserted together */
+	int			nchunk;
+	TupleTableSlot *slots[CHUNK];
 	int			nslots;
 };
 
@@ -143,13 +157,35 @@ struct LsDueMoves
 LsDueMoves *
 ls_due_moves_make(LsRowWriter *table)
 {
-	LsDueMoves *moves = palloc(sizeof(LsDueMoves));
+	LsDueMoves *moves = palloc0(sizeof(LsDueMoves));
 
 	moves->table = table;
 	moves->context = AllocSetContextCreate(CurrentMemoryContext, "leadscore due rows",
 										   ALLOCSET_DEFAULT_SIZES);
-	moves->n = moves->nslots = 0;
+	moves->chunk_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore new due rows",
+												 ALLOCSET_DEFAULT_SIZES);
 	return moves;
+}
+
+/* make_place makes room for one more row; what work_mem has no room for is flushed. */
+static void
+make_place(LsDueMoves *moves)
+{
+	Size		used = MemoryContextMemAllocated(moves->context, false);
+	Size		more = moves->n == moves->size ? sizeof(Move) * Max(moves->size, CHUNK) : 0;
+
+	if (moves->n > 0 && used + more > (Size) work_mem * 1024)
+		ls_due_moves_flush(moves);
+	if (moves->moves == NULL)
+	{
+		moves->size = CHUNK;
+		moves->moves = MemoryContextAlloc(moves->context, sizeof(Move) * CHUNK);
+	}
+	else if (moves->n == moves->size)
+	{
+		moves->size *= 2;
+		moves->moves = repalloc_huge(moves->moves, sizeof(Move) * moves->size);
+	}
 }
 
 /*
@@ -161,28 +197,37 @@ void
 ls_due_moves_add(LsDueMoves *moves, const LsDueRow *from, const LsDueRow *to)
 {
 	LsKeyType  *key = &moves->table->model->key;
-	MemoryContext old = MemoryContextSwitchTo(moves->context);
-	Datum		contact = datumCopy(to->contact, key->typbyval, key->typlen);
+	MemoryContext old;
+	Move	   *move;
 
 	Assert(ls_heap_writer_can_replace(&moves->table->rows));
+	make_place(moves);
+	old = MemoryContextSwitchTo(moves->context);
+	move = &moves->moves[moves->n];
+	*move = (Move) {.from = from->at, .to = to->at, .place = from->place,
+		.from_drift = from->drift, .to_drift = to->drift};
+	move->contact = datumCopy(to->contact, key->typbyval, key->typlen);
+	moves->n++;
 	MemoryContextSwitchTo(old);
-	moves->moves[moves->n].from = *from;
-	moves->moves[moves->n].to = *to;
-	moves->moves[moves->n].from.contact = moves->moves[moves->n].to.contact = contact;
-	if (++moves->n == MAX_MOVES)
-		ls_due_moves_flush(moves);
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	return ItemPointerCompare(unconstify(ItemPointerData *, &((const Move *) a)->place),
+							  unconstify(ItemPointerData *, &((const Move *) b)->place));
 }
 
 static int
 by_key(const void *a, const void *b, void *key)
 {
-	const LsDueRow *x = *(LsDueRow *const *) a;
-	const LsDueRow *y = *(LsDueRow *const *) b;
+	const Move *x = a;
+	const Move *y = b;
 
-	if (x->at != y->at)
-		return x->at < y->at ? -1 : 1;
-	if (x->drift != y->drift)
-		return x->drift ? 1 : -1;
+	if (x->to != y->to)
+		return x->to < y->to ? -1 : 1;
+	if (x->to_drift != y->to_drift)
+		return x->to_drift ? 1 : -1;
 	return ls_key_compare(key, x->contact, y->contact);
 }
 
@@ -198,10 +243,11 @@ delete_old(LsHeapWriter *rows, void *arg)
 	CheckCmdReplicaIdentity(rows->rel, CMD_DELETE);
 	for (int i = 0; i < moves->n; i++)
 	{
-		ItemPointerData place = moves->moves[i].from.place;
+		Move	   *move = &moves->moves[i];
 
-		moves->moves[i].deleted =
-			ls_table_tuple_delete(rows->rel, &place, rows->estate->es_output_cid) == TM_Ok;
+		CHECK_FOR_INTERRUPTS();
+		move->deleted = ls_table_tuple_delete(rows->rel, &move->place,
+											  rows->estate->es_output_cid) == TM_Ok;
 	}
 }
 
@@ -211,42 +257,49 @@ delete_rest(LsHeapWriter *rows, LsDueMoves *moves)
 {
 	for (int i = 0; i < moves->n; i++)
 	{
-		if (moves->moves[i].deleted)
+		const Move *move = &moves->moves[i];
+
+		if (move->deleted)
 			continue;
-		fill(rows->search, &moves->moves[i].from);
+		fill(rows->search, &(LsDueRow) {.at = move->from, .drift = move->from_drift,
+			 .contact = move->contact});
 		if (ls_heap_writer_find(rows))
 			ls_heap_writer_delete(rows);
 	}
 }
 
-/* insert_new inserts new rows, in the order of the key. */
+/* insert_new inserts a chunk of new rows. */
 static void
 insert_new(LsHeapWriter *rows, void *arg)
 {
 	LsDueMoves *moves = arg;
 	EState	   *estate = rows->estate;
 
-	for (int i = 0; i < moves->n && RelationGetDescr(rows->rel)->constr; i++)
+	for (int i = 0; i < moves->nchunk && RelationGetDescr(rows->rel)->constr; i++)
 		ExecConstraints(rows->info, moves->slots[i], estate);
-	table_multi_insert(rows->rel, moves->slots, moves->n, estate->es_output_cid, 0, NULL);
-	for (int i = 0; i < moves->n; i++)
+	table_multi_insert(rows->rel, moves->slots, moves->nchunk, estate->es_output_cid, 0, NULL);
+	for (int i = 0; i < moves->nchunk; i++)
 		list_free(ls_new_index_tuples(rows->info, moves->slots[i], estate));
 }
 
-/* fill_slots gives the new rows to the slots from which they are written. */
+/* fill_slots gives a chunk of new rows to the slots from which they are written. */
 static void
 fill_slots(LsHeapWriter *rows, LsDueMoves *moves)
 {
-	const LsDueRow *ordered[MAX_MOVES];
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(moves));
 
-	for (int i = 0; i < moves->n; i++)
-		ordered[i] = &moves->moves[i].to;
-	qsort_arg(ordered, moves->n, sizeof(LsDueRow *), by_key, &moves->table->model->key);
-	for (; moves->nslots < moves->n; moves->nslots++)
+	moves->nchunk = Min(CHUNK, moves->n - moves->first);
+	for (; moves->nslots < moves->nchunk; moves->nslots++)
 		moves->slots[moves->nslots] =
 			MakeSingleTupleTableSlot(rows->written->tts_tupleDescriptor, &TTSOpsVirtual);
-	for (int i = 0; i < moves->n; i++)
-		fill(moves->slots[i], ordered[i]);
+	for (int i = 0; i < moves->nchunk; i++)
+	{
+		const Move *move = &moves->moves[moves->first + i];
+
+		fill(moves->slots[i], &(LsDueRow) {.at = move->to, .drift = move->to_drift,
+			 .contact = move->contact});
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* ls_due_moves_flush replaces the rows that were added. */
@@ -254,19 +307,26 @@ void
 ls_due_moves_flush(LsDueMoves *moves)
 {
 	LsHeapWriter *rows = &moves->table->rows;
-	MemoryContext old = CurrentMemoryContext;
+	MemoryContext old;
 
 	if (moves->n == 0)
 		return;
-	MemoryContextSwitchTo(GetMemoryChunkContext(moves));
-	fill_slots(rows, moves);
-	MemoryContextSwitchTo(moves->context);
+	old = MemoryContextSwitchTo(moves->chunk_context);
+	qsort(moves->moves, moves->n, sizeof(Move), by_place);
 	ls_heap_writer_run(rows, delete_old, moves);
 	delete_rest(rows, moves);
-	ls_heap_writer_run(rows, insert_new, moves);
+	qsort_arg(moves->moves, moves->n, sizeof(Move), by_key, &moves->table->model->key);
+	for (moves->first = 0; moves->first < moves->n; moves->first += CHUNK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		fill_slots(rows, moves);
+		ls_heap_writer_run(rows, insert_new, moves);
+		MemoryContextReset(moves->chunk_context);
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(moves->context);
-	moves->n = 0;
+	moves->n = moves->size = 0;
+	moves->moves = NULL;
 }
 
 /* ---------- reading ---------- */

@@ -554,6 +554,15 @@ not_due(LsScoreWriter *writer, const LsChange *change, const LsScoreRow *row,
 
 /* ---------- one change ---------- */
 
+/* add_event writes an event of a transition; code of the owner's finds all due rows moved. */
+static void
+add_event(LsScoreWriter *writer, Datum contact, const LsTransitionEvent *event)
+{
+	if (writer->moves && ls_stage_history_runs_code(writer->history, event))
+		flush_moves(writer);
+	writer->transitions += ls_stage_history_add(writer->history, contact, event);
+}
+
 /* refuse_unknown refuses to set the stage of an unknown contact. */
 static void
 refuse_unknown(const LsScoreWriter *writer, const LsChange *change)
@@ -584,6 +593,8 @@ record_profile(LsScoreWriter *writer, const LsChange *change, const LsProfile *b
 		writer->profiles = ls_profile_table_open(writer->model);
 		MemoryContextSwitchTo(old);
 	}
+	if (writer->profiles->rows.runs_code)
+		flush_moves(writer);
 	ls_profile_table_add(writer->profiles, change->contact, before, &row);
 }
 
@@ -810,13 +821,10 @@ try_change(LsScoreWriter *writer, const LsChange *change, LsOutcome *outcome)
 		return false;
 	if (!removes)
 		record_profile(writer, change, &profile, &row.state, tr.now);
-	/* the tables that they go to may have triggers */
-	if (tr.events != NIL)
-		flush_moves(writer);
 	/* events of time are not reported of a contact that is deleted */
 	if (removes || result == LS_TRANSITION_WRITE)
 		foreach(lc, tr.events)
-			writer->transitions += ls_stage_history_add(writer->history, row.contact, lfirst(lc));
+			add_event(writer, row.contact, lfirst(lc));
 	return true;
 }
 

@@ -92,6 +92,26 @@ add_change(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 	ls_row_writer_add(rows);
 }
 
+/* is_move tells whether an event is a change of stage. */
+static bool
+is_move(const LsTransitionEvent *event)
+{
+	return strcmp(event->from_stage, event->to_stage) != 0;
+}
+
+/*
+ * ls_stage_history_runs_code tells whether code of the owner's may run when an event is
+ * written.
+ */
+bool
+ls_stage_history_runs_code(LsStageHistory *history, const LsTransitionEvent *event)
+{
+	return (is_move(event) &&
+			writer(history, &history->history, "history_")->rows.runs_code) ||
+		(ls_outbox_writer_concerns(history->model, event) &&
+		 writer(history, &history->outbox, "outbox_")->rows.runs_code);
+}
+
 /*
  * ls_stage_history_add writes an event of a transition, and returns the number of
  * changes of stage.
@@ -99,7 +119,7 @@ add_change(LsRowWriter *rows, Datum contact, const LsTransitionEvent *event)
 int
 ls_stage_history_add(LsStageHistory *history, Datum contact, const LsTransitionEvent *event)
 {
-	bool		moved = strcmp(event->from_stage, event->to_stage) != 0;
+	bool		moved = is_move(event);
 
 	if (moved)
 		add_change(writer(history, &history->history, "history_"), contact, event);

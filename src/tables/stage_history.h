@@ -18,6 +18,7 @@ typedef struct LsStageHistory LsStageHistory;
 extern LsStageHistory *ls_stage_history_open(LsModel *model);
 extern int	ls_stage_history_add(LsStageHistory *history, Datum contact,
 								 const LsTransitionEvent *event);
+extern bool ls_stage_history_runs_code(LsStageHistory *history, const LsTransitionEvent *event);
 extern void ls_stage_history_close(LsStageHistory *history);
 
 /* A change of stage that was written */
