@@ -21,16 +21,16 @@ INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('m', '
 INSERT INTO act (id, lead, what) SELECT g * 100 + n, g, 'slow' FROM generate_series(1, 2000) g, generate_series(1, 1 + g % 7) n;
 INSERT INTO act (id, lead, what) VALUES (1, 11, 'fast'), (2, 12, 'fast'), (3, 13, 'fast'), (4, 13, 'spam'), (5, 14, 'slow'), (6, 14, 'fast');
 
--- what differs from live_m; of equal scores the lowest keys
-CREATE FUNCTION different(k int) RETURNS TABLE (place bigint, contact text, score float8, grade text, stage text) LANGUAGE sql AS $$
-	WITH best AS (
-		SELECT row_number() OVER () AS place, t.contact, t.score, t.grade, t.stage FROM leadscore.top('m', k) t),
+-- what differs from live_<model>; of equal scores the lowest keys
+CREATE FUNCTION different(k int, model text) RETURNS TABLE (place bigint, contact text, score float8, grade text, stage text) LANGUAGE plpgsql AS $$ BEGIN
+	RETURN QUERY EXECUTE format('WITH best AS (
+		SELECT row_number() OVER () AS place, t.contact, t.score, t.grade, t.stage FROM leadscore.top(%1$L, $1) t),
 	wanted AS (
 		SELECT row_number() OVER (ORDER BY score DESC, contact_id) AS place, contact_id::text AS contact, score, grade, stage
-		  FROM leadscore.live_m WHERE NOT disqualified ORDER BY 1 LIMIT k)
-	(TABLE best EXCEPT TABLE wanted) UNION ALL (TABLE wanted EXCEPT TABLE best) $$;
-CREATE FUNCTION wrong(ks int[] DEFAULT '{1,3,20,300,10000}') RETURNS TABLE (k int, n bigint, example text) LANGUAGE sql AS $$
-	SELECT k, count(*), min(d::text) FROM unnest(ks) k, different(k) d GROUP BY k ORDER BY k $$;
+		  FROM leadscore.live_%1$s WHERE NOT disqualified ORDER BY 1 LIMIT $1)
+	(TABLE best EXCEPT TABLE wanted) UNION ALL (TABLE wanted EXCEPT TABLE best)', model) USING k; END $$;
+CREATE FUNCTION wrong(ks int[] DEFAULT '{1,3,20,300,10000}', model text DEFAULT 'm') RETURNS TABLE (k int, n bigint, example text) LANGUAGE sql AS $$
+	SELECT k, count(*), min(d::text) FROM unnest(ks) k, different(k, model) d GROUP BY k ORDER BY k $$;
 SELECT * FROM leadscore.top('m', 5);
 SELECT count(*), min(score) FROM leadscore.top('m');
 SELECT count(*), min(score) FROM leadscore.top('m', 10000);
@@ -180,6 +180,64 @@ SELECT highest = have_it AS all, too_low, complete FROM kept;
 SELECT * FROM wrong();
 SELECT leadscore_internal.keep_top_scores('m', 0);
 DROP VIEW kept;
+
+-- what is pending where no rows of others count: it is added to the state of each, and few are merged
+CREATE TABLE note (id int PRIMARY KEY, lead int, at timestamptz DEFAULT now(), what text);
+CREATE INDEX ON note (lead, at);
+SELECT leadscore.create_model('q', 'lead');
+SELECT leadscore.attach('q', 'note', 'lead', 'at', event => 'what', mode => 'queued');
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('q', 'hot', 1, 100);
+INSERT INTO leadscore.lead_rule (model, name, event, points, decay, decay_interval, max_per_period, period, disqualifies) VALUES
+	('q', 'slow', 'slow', 10, 'half_life', '30 days', NULL, NULL, false),
+	('q', 'fast', 'fast', 90, 'half_life', '1 day', NULL, NULL, false),
+	('q', 'often', 'often', 1, NULL, NULL, 3, '1 day', false),
+	('q', 'spam', 'spam', 0, NULL, NULL, NULL, NULL, true);
+INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('q', 'here', 'profile', 'country = ''AT''', 300);
+INSERT INTO leadscore.lead_rule (model, name, kind, points, idle) VALUES ('q', 'silent', 'absence', -40, '3 days');
+INSERT INTO note (id, lead, at, what) SELECT g, g, now() - g * interval '1 hour', (ARRAY['slow', 'often'])[1 + g % 2] FROM generate_series(1, 2000) g;
+SELECT leadscore.refresh('q') > 0 AS refreshed;
+SELECT leadscore_internal.keep_top_scores('q', 100);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+-- of some more than one row, of some who have none, of the first and the last
+INSERT INTO note (id, lead, what) SELECT 10000 + g, 3 * g, (ARRAY['slow', 'often', 'fast'])[1 + g % 3] FROM generate_series(1, 700) g;
+INSERT INTO note (id, lead, what) SELECT 20000 + g, 5 * g, (ARRAY['often', 'fast'])[1 + g % 2] FROM generate_series(1, 200) g;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+-- and some that has to be counted: of the best a disqualified one, of the past, of the future, a profile, what is gone
+INSERT INTO note (id, lead, at, what) VALUES (30000, 1995, now(), 'spam'), (30001, 1900, now() - interval '80 days', 'fast'),
+	(30002, 1800, now() + interval '1 hour', 'fast'), (30003, 1700, now() - interval '10 days', 'often'), (30004, 9000, now(), 'spam');
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE lead SET country = 'AT' WHERE id IN (6, 1776);
+DELETE FROM note WHERE lead % 100 = 15;
+UPDATE note SET what = 'fast', at = now() WHERE id IN (1994, 1996);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+COMMIT;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+SELECT leadscore.refresh('q') > 0 AS refreshed;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+-- stored scores that are far away, of some that are due, and of so many that all rows are read
+SELECT leadscore_internal.keep_top_scores('q', 100);
+CREATE FUNCTION let_be_due(every int) RETURNS TABLE (due bigint) LANGUAGE sql SET session_replication_role = replica AS $$
+	UPDATE leadscore.due_q SET due_at = now() - interval '1 hour' WHERE contact_id % every = 0;
+	UPDATE leadscore.score_q s SET score = -100, top_score = CASE WHEN d.contact_id % 8 < 4 THEN top_score END
+	  FROM leadscore.due_q d WHERE d.contact_id = s.contact_id AND d.due_at < now();
+	SELECT count(*) FROM leadscore.due_q WHERE due_at < now() $$;
+SELECT due BETWEEN 100 AND 900 AS some FROM let_be_due(4);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+SELECT due > 300 AS more FROM let_be_due(3);
+SELECT due BETWEEN 1001 AND 1900 AS many FROM let_be_due(2);
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+DROP FUNCTION let_be_due;
+SELECT leadscore.rescore('q') > 0 AS counted;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+INSERT INTO note (id, lead, what) SELECT 40000 + g, g, 'often' FROM generate_series(1, 2000, 3) g;
+SELECT pg_stat_force_next_flush();
+SELECT pg_stat_reset_single_table_counters(indexrelid) FROM pg_stat_user_indexes WHERE relname = 'pending_q';
+SELECT count(*) FROM leadscore.top('q', 3);
+SELECT pg_stat_force_next_flush();
+SELECT idx_scan < 60 AS few, idx_tup_read > 600 AS all FROM pg_stat_user_indexes WHERE relname = 'pending_q';
+SELECT leadscore.drop_model('q');
+DROP TABLE note;
 
 -- a row that is damaged, at the top or where its number is none
 SET session_replication_role = replica;

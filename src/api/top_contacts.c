@@ -7,11 +7,15 @@
  * stored score, whatever its rules.  So a contact is evaluated only where its stored
  * score and the drift leave room for it among the best that have been found:
  *
- *		due			contacts whose instant in due_<model> has come
+ *		highest		rows of the score table from the highest stored score down to the first
+ *					that is too low, as far as all rows have a top_score
+ *					(tables/top_scores.c)
+ *		due			contacts whose instant in due_<model> has come, unless they are many
  *		pending		contacts of whom something is pending
- *		stored		rows of the score table: from the highest stored score down to the
- *					first that is too low, as far as all rows have a top_score
- *					(tables/top_scores.c); where that is not enough, all one after the other
+ *		all			where that is not enough, all rows one after the other
+ *
+ * Of one that is not among the highest the score is evaluated first, from its state and what
+ * is pending of it; its stage and grade only where that leaves room for it.
  *
  * Where stored scores may be further from the exact ones, as rules have changed and the
  * rows have not been written yet, or as a clock is held, all rows are evaluated.  What
@@ -43,6 +47,7 @@
 #include "api/live_scores.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/relation.h"
 #include "base/table_scan.h"
 #include "definitions/job_table.h"
 #include "definitions/lead_tables.h"
@@ -58,6 +63,7 @@ PG_FUNCTION_INFO_V1(ls_top);
 #define TOP_COLUMNS	4
 #define MOST		10000		/* contacts that can be asked for */
 #define CHUNK		1000		/* contacts read at a time */
+#define DUE_PART	16			/* with one of so many that are due, all rows are read */
 #define SCORE		2			/* column of the score table */
 
 /* One of the best that have been found */
@@ -79,6 +85,9 @@ typedef struct Search
 	bool		any_pending;
 	bool		twice;			/* a contact may be offered a second time */
 	double		offered_above;	/* rows with a higher top_score have been offered */
+	double		complete_from;	/* all rows with this score have a top_score */
+	LsScore    *score;			/* scratch space */
+	LsSlotRoom	slots;
 	MemoryContext kept;
 	MemoryContext one;			/* reset for each contact */
 	int			k;
@@ -143,6 +152,39 @@ forget(Search *search, Best *best)
 	pfree(best->stage);
 }
 
+/*
+ * may_rank tells whether a contact may be among the best, by its state and what is pending
+ * of it (NULL: nothing); see ls_contact_snapshot_evaluate().
+ */
+static bool
+may_rank(Search *search, LsScoreRow *row, const LsPending *pending)
+{
+	LsScore    *score = search->score;
+
+	if (search->n < search->k ||
+		!ls_contact_snapshot_evaluate(search->model, row, pending, search->at, score))
+		return true;
+	/* but for rounding, as sums may be added up in another order */
+	return !score->disqualified &&
+		!(score->score + 1e-9 * fmax(1, score->size) < last_of(search)->score);
+}
+
+/*
+ * may_rank_stored tells whether a row of the table may, as far as nothing is pending: with
+ * what is pending the contact is offered by itself.
+ */
+static bool
+may_rank_stored(Search *search, const Datum *values, const bool *nulls)
+{
+	LsScoreRow	row;
+
+	if (search->n < search->k)
+		return true;
+	ls_score_table_read_state(search->model, values, nulls, &row.state, &search->slots);
+	row.scored_at = DatumGetTimestampTz(values[LS_SCORE_AT(search->model, LS_SCORE_SCORED_AT)]);
+	return may_rank(search, &row, NULL);
+}
+
 /* offer evaluates a contact, and keeps it if it is among the best. */
 static void
 offer(Search *search, LsScoreRow *row)
@@ -202,35 +244,54 @@ offer_by_key(Search *search, Datum contact)
 
 /* ---------- where contacts come from ---------- */
 
-/* offer_due offers a contact that is due: such a contact has a row. */
+/* find_row finds the row of a contact. */
+static bool
+find_row(Search *search, LsTableScan *scan, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	bool		found;
+
+	ls_table_scan_find(scan, 1, contact);
+	found = ls_table_scan_next(scan);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * offer_due offers a contact that is due: such a contact has a row.  One of whom something
+ * is pending as well is offered as such later.
+ */
 static void
 offer_due(Search *search, LsTableScan *scan, Datum contact)
 {
-	MemoryContext old = MemoryContextSwitchTo(search->kept);
+	MemoryContext old = MemoryContextSwitchTo(search->one);
 	LsScoreRow	row;
 
-	ls_table_scan_by(scan, 1, BTEqualStrategyNumber, &contact);
-	if (ls_table_scan_next(scan))
+	if (find_row(search, scan, contact) && may_rank_stored(search, scan->values, scan->nulls))
 	{
-		MemoryContextSwitchTo(search->one);
-		ls_score_table_read_tuple(search->model, scan->tuple, RelationGetDescr(scan->rel), &row);
+		ls_score_table_read_values(search->model, scan->values, scan->nulls, &row);
 		offer_stored(search, &row);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(search->one);
 }
 
-/* ask_due offers the contacts that are due. */
-static void
+/*
+ * ask_due offers the contacts that are due.  False: they are so many that all rows are
+ * better read one after the other.
+ */
+static bool
 ask_due(Search *search, LsTableScan *scan)
 {
+	int64		most = Max(CHUNK, ls_relation_estimate_rows(search->model->score_table) / DUE_PART);
 	MemoryContext contexts[2];
 	LsDueRow   *last = NULL;
+	int64		total = 0;
 	int			n = CHUNK;
 
 	for (int i = 0; i < 2; i++)
 		contexts[i] = AllocSetContextCreate(search->kept, "leadscore top of due", ALLOCSET_DEFAULT_SIZES);
-	for (int chunk = 0; n == CHUNK; chunk++)
+	for (int chunk = 0; n == CHUNK && total <= most; chunk++)
 	{
 		/* the last row of a chunk is needed until the next has been read */
 		MemoryContext context = contexts[chunk % 2];
@@ -243,12 +304,68 @@ ask_due(Search *search, LsTableScan *scan)
 		n = ls_due_table_read(search->model->name, last, search->at, CHUNK, rows);
 		MemoryContextSwitchTo(old);
 		search->twice |= n > 0;
-		for (int i = 0; i < n; i++)
+		total += n;
+		for (int i = 0; i < n && total <= most; i++)
 			offer_due(search, scan, rows[i].contact);
 		last = n > 0 ? &rows[n - 1] : NULL;
 	}
 	for (int i = 0; i < 2; i++)
 		MemoryContextDelete(contexts[i]);
+	return total <= most;
+}
+
+/*
+ * may_rank_pending tells whether a contact of whom something is pending, and for whom no
+ * other rows count, may be among the best.
+ */
+static bool
+may_rank_pending(Search *search, LsTableScan *scan, Datum contact, const LsPending *pending)
+{
+	LsModel    *model = search->model;
+	LsScoreRow	row;
+
+	if (search->n < search->k)
+		return true;
+	if (!find_row(search, scan, contact))
+		ls_score_row_start(model, contact, &row, search->at);
+	else
+	{
+		/* merging may need more room for slots */
+		ls_score_table_read_state(model, scan->values, scan->nulls, &row.state, NULL);
+		row.scored_at = DatumGetTimestampTz(scan->values[LS_SCORE_AT(model, LS_SCORE_SCORED_AT)]);
+		row.rules_version = DatumGetInt64(scan->values[LS_SCORE_AT(model, LS_SCORE_RULES_VERSION)]);
+	}
+	return may_rank(search, &row, pending);
+}
+
+/*
+ * ask_pending_rows offers the contacts of whom something is pending, row or none, where no
+ * rows of others count for them.
+ */
+static void
+ask_pending_rows(Search *search, LsTableScan *scan)
+{
+	MemoryContext context = AllocSetContextCreate(search->kept, "leadscore top of pending",
+												  ALLOCSET_DEFAULT_SIZES);
+	LsPendingWalk walk;
+	LsPending	pending;
+	Datum		contact;
+
+	ls_pending_walk_open(&walk, search->model);
+	for (;;)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		bool		found = ls_pending_walk_next(&walk, &contact, &pending);
+
+		if (found && may_rank_pending(search, scan, contact, &pending))
+			offer_by_key(search, contact);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+		if (!found)
+			break;
+	}
+	ls_pending_walk_close(&walk);
+	MemoryContextDelete(context);
 }
 
 /* offer_visitor offers the contact as which a visitor is identified, if he is. */
@@ -264,11 +381,11 @@ offer_visitor(Search *search, Datum visitor)
 }
 
 /*
- * ask_pending offers the contacts of whom something is pending, row or none, or of whose
- * visitors something is.
+ * ask_pending_keys offers the contacts of whom something is pending, row or none, or of
+ * whose visitors something is, by their keys.
  */
 static void
-ask_pending(Search *search, bool visitors)
+ask_pending_keys(Search *search, bool visitors)
 {
 	MemoryContext context = AllocSetContextCreate(search->kept, "leadscore top of pending",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -279,8 +396,6 @@ ask_pending(Search *search, bool visitors)
 	const Datum *after = NULL;
 	Datum		last;
 
-	/* already here: several contacts or visitors may count for one */
-	search->twice = true;
 	for (;;)
 	{
 		Datum	   *keys = palloc(sizeof(Datum) * CHUNK);
@@ -301,18 +416,40 @@ ask_pending(Search *search, bool visitors)
 	MemoryContextDelete(context);
 }
 
+/* ask_pending offers all contacts of whom something is pending. */
+static void
+ask_pending(Search *search, LsTableScan *scan)
+{
+	LsModel    *model = search->model;
+	bool		visitors = ls_identity_may_be_pending(model);
+
+	if (!visitors && !ls_pending_any(model))
+		return;
+	/* already here: several contacts or visitors may count for one */
+	search->twice = true;
+	if (visitors || model->visitors_of || ls_identity_has_merges(model) || ls_identity_has_visitors(model))
+	{
+		if (ls_pending_any(model))
+			ask_pending_keys(search, false);
+		if (visitors)
+			ask_pending_keys(search, true);
+	}
+	else
+		ask_pending_rows(search, scan);
+}
+
 /*
  * ask_highest offers the rows with the highest stored scores, by the index of those that
- * have a top_score.  False where one without it may be among the best.
+ * have a top_score, and finds out from which score on there are no others.
  */
-static bool
+static void
 ask_highest(Search *search, LsTableScan *scan, Oid index)
 {
-	double		complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
 	MemoryContext old = MemoryContextSwitchTo(search->kept);
 
-	if (isinf(complete_from))
-		return false;
+	search->complete_from = ls_score_columns_top(search->model->name, GetActiveSnapshot()).complete_from;
+	if (isinf(search->complete_from))
+		return;
 	ls_table_scan_begin(scan, index);
 	scan->backward = true;
 	for (;;)
@@ -339,7 +476,6 @@ ask_highest(Search *search, LsTableScan *scan, Oid index)
 		MemoryContextReset(search->one);
 	}
 	MemoryContextSwitchTo(old);
-	return !has_room(search, complete_from);
 }
 
 /*
@@ -384,7 +520,7 @@ may_be_best(Search *search, TupleTableSlot *slot)
 	return nulls[1] || DatumGetTimestampTz(scored_at) > search->at;
 }
 
-/* ask_all offers all rows. */
+/* ask_all offers all rows: with what is pending they have been offered already. */
 static void
 ask_all(Search *search, Relation rel)
 {
@@ -399,9 +535,13 @@ ask_all(Search *search, Relation rel)
 		CHECK_FOR_INTERRUPTS();
 		if (was_offered(search, slot) || !may_be_best(search, slot))
 			continue;
+		slot_getallattrs(slot);
 		old = MemoryContextSwitchTo(search->one);
-		ls_score_table_read_slot(search->model, slot, &row);
-		offer_stored(search, &row);
+		if (may_rank_stored(search, slot->tts_values, slot->tts_isnull))
+		{
+			ls_score_table_read_values(search->model, slot->tts_values, slot->tts_isnull, &row);
+			offer_stored(search, &row);
+		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(search->one);
 	}
@@ -431,7 +571,7 @@ are_near(LsModel *model)
 
 /*
  * search_best finds the best.  The order in which contacts are offered does not matter;
- * those first of whom the stored score does not tell.
+ * those that are highest leave little room for others.
  */
 static void
 search_best(Search *search)
@@ -443,14 +583,19 @@ search_best(Search *search)
 	search->any_pending = ls_contact_snapshot_any_pending(model);
 	ls_table_scan_open(&scan, model->score_table, AccessShareLock, &model->key);
 	ls_score_columns_check(model, RelationGetDescr(scan.rel));
-	if (search->near)
-		ask_due(search, &scan);
-	if (ls_pending_any(model))
-		ask_pending(search, false);
-	if (ls_identity_may_be_pending(model))
-		ask_pending(search, true);
 	index = index_of_highest(search, scan.rel);
-	if (!OidIsValid(index) || !ask_highest(search, &scan, index))
+	if (OidIsValid(index))
+		ask_highest(search, &scan, index);
+	ls_table_scan_end(&scan);
+	if (search->near && !ask_due(search, &scan))
+	{
+		/* a row that was passed over may be of one that is due */
+		search->near = false;
+		search->offered_above = INFINITY;
+	}
+	ask_pending(search, &scan);
+	/* one without a top_score may be among the best */
+	if (has_room(search, search->complete_from))
 		ask_all(search, scan.rel);
 	ls_table_scan_close(&scan, NoLock);
 }
@@ -468,7 +613,9 @@ make_search(LsModel *model, int k)
 	search->kept = AllocSetContextCreate(CurrentMemoryContext, "leadscore top", ALLOCSET_DEFAULT_SIZES);
 	search->one = AllocSetContextCreate(CurrentMemoryContext, "leadscore top of one", ALLOCSET_DEFAULT_SIZES);
 	search->k = k;
-	search->offered_above = INFINITY;
+	search->offered_above = search->complete_from = INFINITY;
+	search->score = ls_score_make(model, false);
+	search->slots.context = search->kept;
 	search->best = palloc(sizeof(Best) * k);
 	search->heap = binaryheap_allocate(k, by_rank, NULL);
 	return search;

@@ -371,8 +371,9 @@ ls_table_scan_empty(const LsTableScan *scan)
 	return RelationGetNumberOfBlocks(scan->rel) == 0;
 }
 
-static void
-end_scan(LsTableScan *scan)
+/* ls_table_scan_end ends a scan; another may begin. */
+void
+ls_table_scan_end(LsTableScan *scan)
 {
 	if (scan->scan)
 		systable_endscan_ordered(scan->scan);
@@ -380,6 +381,7 @@ end_scan(LsTableScan *scan)
 		index_close(scan->index, AccessShareLock);
 	scan->scan = NULL;
 	scan->index = NULL;
+	scan->backward = false;
 	scan->nconditions = 0;
 }
 
@@ -387,7 +389,7 @@ end_scan(LsTableScan *scan)
 void
 ls_table_scan_begin(LsTableScan *scan, Oid index)
 {
-	end_scan(scan);
+	ls_table_scan_end(scan);
 	scan->index = index_open(index, AccessShareLock);
 }
 
@@ -457,6 +459,28 @@ ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
 		ls_table_scan_add(scan, column, strategy, *value);
 }
 
+/*
+ * ls_table_scan_find begins to read the rows that have a value in a column, with what the
+ * last such call has opened, under the same snapshot.
+ */
+void
+ls_table_scan_find(LsTableScan *scan, AttrNumber column, Datum value)
+{
+	ScanKeyData key;
+
+	if (scan->scan == NULL)
+	{
+		ls_table_scan_by(scan, column, BTEqualStrategyNumber, &value);
+		return;
+	}
+	Assert(scan->nconditions == 1);
+	/* it names the index's column, and not the table's */
+	key = scan->conditions[0];
+	key.sk_attno = position_in(scan, column) + 1;
+	key.sk_argument = value;
+	index_rescan(scan->scan->iscan, &key, 1, NULL, 0);
+}
+
 /* ls_table_scan_next reads the next row, in the order of the index, or backward. */
 bool
 ls_table_scan_next(LsTableScan *scan)
@@ -512,7 +536,7 @@ ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode)
 void
 ls_table_scan_close(LsTableScan *scan, LOCKMODE mode)
 {
-	end_scan(scan);
+	ls_table_scan_end(scan);
 	table_close(scan->rel, mode);
 	pfree(scan->values);
 	pfree(scan->nulls);

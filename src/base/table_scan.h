@@ -56,6 +56,7 @@ extern bool ls_table_scan_try_open(LsTableScan *scan, Oid table, LOCKMODE mode,
 extern bool ls_table_scan_empty(const LsTableScan *scan);
 extern void ls_table_scan_by(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
 							 const Datum *value);
+extern void ls_table_scan_find(LsTableScan *scan, AttrNumber column, Datum value);
 extern void ls_table_scan_begin(LsTableScan *scan, Oid index);
 extern void ls_table_scan_add(LsTableScan *scan, AttrNumber column, StrategyNumber strategy,
 							  Datum value);
@@ -63,6 +64,7 @@ extern void ls_table_scan_key(ScanKey key, Relation index, int i, StrategyNumber
 							  AttrNumber column);
 extern bool ls_table_scan_next(LsTableScan *scan);
 extern bool ls_table_scan_lock(LsTableScan *scan, LockTupleMode mode);
+extern void ls_table_scan_end(LsTableScan *scan);
 extern void ls_table_scan_close(LsTableScan *scan, LOCKMODE mode);
 
 /*

@@ -162,6 +162,37 @@ ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row)
 }
 
 /*
+ * ls_contact_snapshot_evaluate gives the score of a row at an instant, with what is pending
+ * of the contact (NULL: nothing), where it follows from their states alone; false: it has
+ * to be found out by ls_contact_snapshot_merge() and ls_contact_snapshot_advance().  Of
+ * the row nothing is read but its state, the instant that it shows and the version of its
+ * rules; the state is used up where something is pending, and else left as it is.
+ */
+bool
+ls_contact_snapshot_evaluate(LsModel *model, LsScoreRow *row, const LsPending *pending,
+							 TimestampTz at, LsScore *score)
+{
+	LsState    *state = &row->state;
+	LsCounted	counted = {.latest = DT_NOBEGIN};
+
+	/* events that take effect by then would have to be added */
+	if (state->nfuture > 0 || at < ls_score_row_instant(row))
+		return false;
+	if (pending)
+	{
+		const LsState *delta = pending->has_delta ? &pending->delta : NULL;
+
+		if (pending->count_all || pending->count_profile || pending->instant > at ||
+			(delta && delta->nfuture > 0) || !ls_state_can_merge(model, state, delta))
+			return false;
+		counted.pending = delta;
+		ls_transition_merge(model, row, &counted, at);
+	}
+	ls_score_evaluate(model, state, at, score);
+	return true;
+}
+
+/*
  * ls_contact_snapshot_any_pending tells, once for all contacts of a model, whether the
  * active snapshot may see anything pending of one of them, or of those whose rows
  * count for it.

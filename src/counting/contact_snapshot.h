@@ -13,6 +13,7 @@
 #include "counting/replay.h"
 #include "rules/model_compile.h"
 #include "scoring/score_row.h"
+#include "tables/pending_table.h"
 
 /* What advances one contact after the other to an instant, and is made once for all */
 typedef struct LsAdvance
@@ -28,6 +29,8 @@ extern ExprContext *ls_contact_snapshot_make_context(LsModel *model, EState *est
 extern bool ls_contact_snapshot_any_pending(LsModel *model);
 extern bool ls_contact_snapshot_find(LsModel *model, Datum contact, LsScoreRow *row);
 extern bool ls_contact_snapshot_merge_state(LsModel *model, LsScoreRow *row);
+extern bool ls_contact_snapshot_evaluate(LsModel *model, LsScoreRow *row, const LsPending *pending,
+										 TimestampTz at, LsScore *score);
 extern bool ls_contact_snapshot_merge(LsModel *model, LsScoreRow *row, bool exists);
 extern LsReplay *ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at);
 extern LsAdvance *ls_contact_snapshot_advance_make(LsModel *model);

@@ -171,6 +171,62 @@ ls_pending_read(LsModel *model, Datum contact, LsPending *pending)
 	ls_table_scan_close(&scan, AccessShareLock);
 }
 
+/* go_to_next has a walk stand on the next row, if there is one. */
+static void
+go_to_next(LsPendingWalk *walk)
+{
+	MemoryContext old = MemoryContextSwitchTo(walk->context);
+
+	walk->has_row = ls_table_scan_next(&walk->scan);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ls_pending_walk_open begins to read what the active snapshot sees pending of all
+ * contacts.  The current memory context lasts until it is closed.
+ */
+void
+ls_pending_walk_open(LsPendingWalk *walk, LsModel *model)
+{
+	walk->model = model;
+	walk->context = CurrentMemoryContext;
+	walk->has_row = false;
+	open_to_read(model, &walk->scan);
+	if (ls_table_scan_empty(&walk->scan))
+		return;
+	ls_table_scan_by(&walk->scan, PENDING_CONTACT + 1, BTGreaterStrategyNumber, NULL);
+	go_to_next(walk);
+}
+
+/*
+ * ls_pending_walk_next adds up what is pending of the next contact, in the current memory
+ * context.  False: there is none.
+ */
+bool
+ls_pending_walk_next(LsPendingWalk *walk, Datum *contact, LsPending *pending)
+{
+	LsKeyType  *key = &walk->model->key;
+
+	/* there are no rows without a key, but for those that were damaged: they come last */
+	if (!walk->has_row || walk->scan.nulls[PENDING_CONTACT])
+		return false;
+	*contact = datumCopy(walk->scan.values[PENDING_CONTACT], key->typbyval, key->typlen);
+	ls_pending_init(pending);
+	do
+	{
+		add_row(walk->model, pending, &walk->scan);
+		go_to_next(walk);
+	} while (walk->has_row && !walk->scan.nulls[PENDING_CONTACT] &&
+			 ls_key_compare(key, walk->scan.values[PENDING_CONTACT], *contact) == 0);
+	return true;
+}
+
+void
+ls_pending_walk_close(LsPendingWalk *walk)
+{
+	ls_table_scan_close(&walk->scan, AccessShareLock);
+}
+
 /* What is remembered about a table of pending rows */
 typedef struct Known
 {

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "base/table_scan.h"
 #include "rules/model_compile.h"
 #include "scoring/state.h"
 #include "tables/row_writer.h"
@@ -26,6 +27,15 @@ typedef struct LsPending
 	TimestampTz instant;		/* when last enqueued; DT_NOBEGIN: nothing is pending */
 } LsPending;
 
+/* What reads what is pending of one contact after the other, in the order of their keys */
+typedef struct LsPendingWalk
+{
+	LsModel    *model;
+	MemoryContext context;		/* in which it was opened */
+	LsTableScan scan;
+	bool		has_row;		/* the scan stands on the first row of the next contact */
+} LsPendingWalk;
+
 /* Rows are only inserted, so no session waits for another. */
 extern LsRowWriter *ls_pending_open(LsModel *model);
 extern void ls_pending_add(LsRowWriter *table, Datum contact,
@@ -41,6 +51,9 @@ extern bool ls_pending_replaces(LsModel *model, Datum contact, bool deferrable);
 extern void ls_pending_init(LsPending *pending);
 extern void ls_pending_read(LsModel *model, Datum contact, LsPending *pending);
 extern void ls_pending_take(LsModel *model, Datum contact, LsPending *pending);
+extern void ls_pending_walk_open(LsPendingWalk *walk, LsModel *model);
+extern bool ls_pending_walk_next(LsPendingWalk *walk, Datum *contact, LsPending *pending);
+extern void ls_pending_walk_close(LsPendingWalk *walk);
 extern bool ls_pending_any(LsModel *model);
 extern bool ls_pending_any_visitors(LsModel *model);
 extern bool ls_pending_none(const char *model);

@@ -188,17 +188,6 @@ ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 }
 
 /*
- * ls_score_table_read_slot reads a row of the table, whose columns the caller has
- * checked.  The contact may refer to the slot.
- */
-void
-ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row)
-{
-	slot_getallattrs(slot);
-	read_values(model, slot->tts_values, slot->tts_isnull, row);
-}
-
-/*
  * ls_score_table_read_values reads the values of a row of the table, whose columns the
  * caller has checked.  The contact may refer to them.
  */

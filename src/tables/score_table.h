@@ -16,7 +16,6 @@
 
 extern void ls_score_table_read_tuple(LsModel *model, HeapTuple tuple, TupleDesc desc,
 									  LsScoreRow *row);
-extern void ls_score_table_read_slot(LsModel *model, TupleTableSlot *slot, LsScoreRow *row);
 extern void ls_score_table_read_values(LsModel *model, const Datum *values, const bool *nulls,
 									   LsScoreRow *row);
 extern void ls_score_table_read_state(LsModel *model, const Datum *values, const bool *nulls,
