@@ -58,7 +58,7 @@ SELECT columns_are('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name
 SELECT col_is_pk('leadscore', 'due_catalog', '{due_at,drift,contact_id}'::name[], 'due rows are found by their key, in the order of which they are worked off');
 SELECT col_is_pk('leadscore', 'score_catalog', 'contact_id', 'the contact is the key');
 SELECT is((SELECT array_agg(indexrelid::regclass::text ORDER BY indexrelid) FROM pg_index WHERE indrelid = 'leadscore.score_catalog'::regclass),
-	'{leadscore.score_catalog_pkey,leadscore.score_catalog_top}'::text[], 'there is no index but the key and that of the highest scores');
+	'{leadscore.score_catalog_pkey,leadscore.score_catalog_top_score_idx}'::text[], 'there is no index but the key and that of the highest scores');
 SELECT ok((SELECT 'fillfactor=45' = ANY (reloptions) FROM pg_class WHERE oid = 'leadscore.score_catalog'::regclass), 'there is room for HOT updates');
 SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'leadscore\_%' AND NOT tgisinternal
 	AND tgrelid IN ('public.catalog_contact'::regclass, 'public.catalog_event'::regclass)$$,
