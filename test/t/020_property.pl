@@ -1006,7 +1006,9 @@ sub going_rules
 	my $sql = '';
 	for my $r (@rules)
 	{
-		delete $r->{event} unless $v->{sources}[0]{event} || !defined $r->{event};
+		my $source = pick(@{ $v->{sources} });
+		delete $r->{event} unless $source->{event};
+		$r->{source} = $source->{name} if @{ $v->{sources} } > 1;
 		$r = { model => $v->{model}, name => sprintf('rule %02d', ++$v->{rules}), points => 1, %$r };
 		$sql .= insert_row('leadscore.lead_rule', $r);
 	}
