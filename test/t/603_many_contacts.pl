@@ -21,7 +21,8 @@ srand($seed);
 diag("LEADSCORE_SEED=$seed");
 
 my $contacts = 1000;
-my $node = LeadscoreNode->create('many_contacts', worker => 1, conf => { deadlock_timeout => '20ms', max_connections => 40, 'leadscore.naptime' => 100 });
+my $node = LeadscoreNode->create('many_contacts', worker => 1,
+	conf => { deadlock_timeout => '20ms', max_connections => 40, 'leadscore.naptime' => 100 });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my $kept = "$dir/kept";
 
@@ -49,7 +50,8 @@ INSERT INTO leadscore.lead_rule (model, source, name, event, condition, points, 
 		('seconds', 'open', NULL, 4, 1, NULL, 'half_life', '1 second', NULL),
 		('often', 'form', NULL, 30, 3, NULL, 'none', NULL, NULL),
 		('frame', 'form', NULL, 7, 1, '2 days', 'none', NULL, NULL),
-		('edited', 'open', 'n <> 3', 9, 1, NULL, 'linear', '5 days', NULL)) v (name, event, condition, points, at_least, time_frame, decay, decay_interval, weight);
+		('edited', 'open', 'n <> 3', 9, 1, NULL, 'linear', '5 days', NULL))
+		v (name, event, condition, points, at_least, time_frame, decay, decay_interval, weight);
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('m', 'here', 'profile', 'country = ''DE''', 1);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('m', 'warm', 1, 60), ('m', 'hot', 2, 200);
 COPY (SELECT g % $contacts + 1, now() - g * interval '90 seconds', 'open', g % 7 FROM generate_series(1, 600) g) TO '$kept';

@@ -167,7 +167,8 @@ INSERT INTO leadscore.lead_rule (model, name, event, condition, points, at_least
  ('k', 'linear', 'open', 'n <> 3', 9, 1, NULL, 'linear', '5 days', NULL);
 INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('k', 'here', 'profile', 'country = ''DE''', 1);
 INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('k', 'warm', 1, 20), ('k', 'hot', 2, 40);
-INSERT INTO click SELECT n, timestamptz '2027-01-20' + n * interval '1 minute', (ARRAY['open', 'form'])[1 + n % 2], n % 7 FROM generate_series(1, 1500) n;
+INSERT INTO click SELECT n, timestamptz '2027-01-20' + n * interval '1 minute', (ARRAY['open', 'form'])[1 + n % 2], n % 7
+  FROM generate_series(1, 1500) n;
 INSERT INTO click SELECT n, timestamptz '2027-01-25' + n * interval '1 minute', 'open', 2 FROM generate_series(3, 1500, 3) n;
 SET work_mem = '64kB';
 BEGIN;
