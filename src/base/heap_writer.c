@@ -502,8 +502,10 @@ descend(LsHeapWriter *writer, bool nowait)
 		CHECK_FOR_INTERRUPTS();
 		index_rescan(scan, writer->keys, writer->nkeys, NULL, 0);
 		found = fetch(writer, scan);
-		other = TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
-		writer->busy = found && TransactionIdIsValid(other);
+		/* the transactions are those of the row that is found */
+		other = !found ? InvalidTransactionId :
+			TransactionIdIsValid(snapshot.xmin) ? snapshot.xmin : snapshot.xmax;
+		writer->busy = TransactionIdIsValid(other);
 		if (!writer->busy || nowait)
 			break;
 		XactLockTableWait(other, NULL, NULL, XLTW_None);

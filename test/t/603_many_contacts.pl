@@ -1,5 +1,5 @@
 # Two and eight sessions write and read hundreds of contacts at a time: statements over
-# neighbours in score_<model>, what is spilled, events that are subtracted, partitions,
+# neighbours in score_<model>, what is spilled, pending or subtracted, partitions,
 # rules that change, and at every moment statements that fail, are cancelled, or whose
 # session ends.  top() is the head of live_<model> all the while; what is stored is
 # right in the end.
@@ -21,7 +21,8 @@ srand($seed);
 diag("LEADSCORE_SEED=$seed");
 
 my $contacts = 1000;
-my $node = LeadscoreNode->create('many_contacts', worker => 1, conf => { deadlock_timeout => '20ms', 'leadscore.naptime' => 100 });
+my $node = LeadscoreNode->create('many_contacts', worker => 1,
+	conf => { deadlock_timeout => '20ms', max_connections => 40, 'leadscore.naptime' => 100 });
 my $dir = PostgreSQL::Test::Utils::tempdir;
 my $kept = "$dir/kept";
 
@@ -36,11 +37,14 @@ CREATE TABLE visits (contact int, at timestamptz NOT NULL, what text, n int) PAR
 CREATE TABLE visits_0 PARTITION OF visits FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE visits_1 PARTITION OF visits FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE INDEX ON visits (contact, at);
+CREATE TABLE pings (LIKE events);
+CREATE INDEX ON pings (contact, at);
 SELECT leadscore.create_model('m', 'contacts');
 SELECT leadscore.attach('m', t, 'contact', 'at', 'what') FROM unnest('{events,visits}'::regclass[]) t;
+SELECT leadscore.attach('m', 'pings', 'contact', 'at', 'what', mode => 'queued');
 INSERT INTO leadscore.lead_rule (model, source, name, event, condition, points, at_least, time_frame, decay, decay_interval, weight)
 	SELECT 'm', source, name || source, event, condition, points, at_least, time_frame::interval, decay, decay_interval::interval, weight
-	  FROM unnest('{events,visits}'::text[]) source, (VALUES
+	  FROM unnest('{events,visits,pings}'::text[]) source, (VALUES
 		('plain', NULL, NULL, 5, 1, NULL, 'none', NULL, NULL),
 		('weighed', 'open', 'n > 1', 1, 1, NULL, 'half_life', '7 days', 'n'),
 		('seconds', 'open', NULL, 4, 1, NULL, 'half_life', '1 second', NULL),
@@ -92,6 +96,8 @@ my @files = pgbench_scripts(
 	'one@12' => "\\set c random(1, 10)\nINSERT INTO events VALUES (:c, now(), 'open', 2);\n",
 	'bulk@6' => in_transaction(insert_into('events', 'c % 7')),
 	'partitions@3' => in_transaction(insert_into('visits', 'c % 7')),
+	'queued@2' => in_transaction(insert_into('pings', 'c % 7')),
+	'queued_go@2' => in_transaction(insert_into('pings', 3), "DELETE FROM pings WHERE $of_range AND n % 2 = 1"),
 	'copied@1' => in_transaction("COPY visits FROM ''$kept''"),
 	'fails@2' => in_transaction(insert_into('events', '1 / (c - :d + :m)')),
 	'spilled@2' => $range . <<"SQL",

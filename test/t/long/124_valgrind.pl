@@ -1,5 +1,6 @@
 # The way of a row through the triggers, and of merged contacts and visitors, also
-# where rules fail, under valgrind: no errors with anything of ours on the stack.  A
+# where rules fail; and of statements over many contacts, which are spilled, undone by
+# a savepoint and subtracted; under valgrind: no errors with anything of ours on the stack.  A
 # palloc overrun is only seen by a server built with USE_VALGRIND:
 # test/bin/valgrind-server builds one from Debian's source, and
 # LEADSCORE_VALGRIND_PG_CONFIG names one that there is, with leadscore installed.
@@ -17,8 +18,10 @@ need_valgrind();
 my $top = "$FindBin::Bin/../../..";
 my $script = do { local $/; <DATA> };
 
-# PostgreSQL's own, which its cache of regular expressions draws from anybody.
-my $known = qr/Source and destination overlap in memcpy.*RE_compile_and_cache/s;
+# PostgreSQL's own, which its cache of regular expressions draws from anybody; and the
+# rest of a tape's last block, which a server built with USE_VALGRIND calls defined.
+my $known = qr/Source\ and\ destination\ overlap\ in\ memcpy.*RE_compile_and_cache
+	|Syscall\ param\ pwrite64\(buf\)\ points\ to\ uninitialised.*LogicalTape.*tuplesort_/sx;
 
 # check runs the script under valgrind; what it finds is counted where the
 # stack goes through leadscore.so.
@@ -36,7 +39,7 @@ sub check
 	my $files = join '|', map { s{.*/}{}r } glob("$top/src/*/*.c");
 	my @ours = grep { /leadscore\.so|\((?:$files):\d+\)/ && !/$known/ } @blocks;
 
-	like($out, qr/verified = "0".*again = "0"/s, "$what: the script ran");
+	like($out, qr/verified = "0".*again = "0".*many = "0"/s, "$what: the script ran");
 	ok(scalar(grep { /ERROR SUMMARY/ } @blocks), "$what: valgrind ran to the end");
 	is(join("\n", @ours), '', "$what: no errors of ours");
 }
@@ -148,3 +151,50 @@ TRUNCATE event;
 SELECT leadscore.rescore('m');
 SELECT leadscore.detach('m', 'opened');
 SELECT leadscore.drop_model('m');
+CREATE TABLE lead (id int PRIMARY KEY, country text);
+CREATE TABLE click (lead int, at timestamptz, what text, n int) PARTITION BY HASH (lead);
+CREATE TABLE click_0 PARTITION OF click FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE click_1 PARTITION OF click FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE INDEX ON click (lead, at);
+INSERT INTO lead SELECT n, (ARRAY['FR', 'DE'])[1 + n % 2] FROM generate_series(1, 1500) n;
+SELECT leadscore.create_model('k', 'lead');
+SELECT leadscore.attach('k', 'click', 'lead', 'at', 'what');
+INSERT INTO leadscore.lead_rule (model, name, event, condition, points, at_least, time_frame, decay, decay_interval, weight) VALUES
+ ('k', 'plain', NULL, NULL, 5, 1, NULL, 'none', NULL, NULL),
+ ('k', 'weighed', 'open', 'n > 1', 1, 1, NULL, 'half_life', '7 days', 'n'),
+ ('k', 'often', 'form', NULL, 30, 3, NULL, 'none', NULL, NULL),
+ ('k', 'frame', 'form', NULL, 7, 1, '2 days', 'none', NULL, NULL),
+ ('k', 'linear', 'open', 'n <> 3', 9, 1, NULL, 'linear', '5 days', NULL);
+INSERT INTO leadscore.lead_rule (model, name, kind, condition, points) VALUES ('k', 'here', 'profile', 'country = ''DE''', 1);
+INSERT INTO leadscore.lead_stage (model, stage, position, enter_at) VALUES ('k', 'warm', 1, 20), ('k', 'hot', 2, 40);
+INSERT INTO click SELECT n, timestamptz '2027-01-20' + n * interval '1 minute', (ARRAY['open', 'form'])[1 + n % 2], n % 7
+  FROM generate_series(1, 1500) n;
+INSERT INTO click SELECT n, timestamptz '2027-01-25' + n * interval '1 minute', 'open', 2 FROM generate_series(3, 1500, 3) n;
+SET work_mem = '64kB';
+BEGIN;
+INSERT INTO click SELECT n, timestamptz '2027-01-28' + n * interval '1 minute', 'form', 1 FROM generate_series(1, 1500) n;
+SAVEPOINT a;
+INSERT INTO click SELECT n, timestamptz '2027-01-29' + n * interval '1 minute', 'open', 4 FROM generate_series(1500, 1, -1) n;
+DELETE FROM click WHERE lead % 5 = 0;
+ROLLBACK TO a;
+DELETE FROM click WHERE lead BETWEEN 100 AND 900 AND what = 'form';
+RELEASE a;
+COMMIT;
+DELETE FROM click c WHERE lead > 1200 AND at = (SELECT max(at) FROM click WHERE lead = c.lead);
+DELETE FROM click c WHERE lead < 200 AND at = (SELECT min(at) FROM click WHERE lead = c.lead);
+UPDATE click SET n = n + 1 WHERE lead BETWEEN 400 AND 700;
+UPDATE click SET lead = lead + 1 WHERE lead BETWEEN 300 AND 500 AND n = 2;
+UPDATE lead SET country = 'FR' WHERE id % 3 = 0;
+RESET work_mem;
+SELECT avg(score) FROM leadscore.live_k;
+SELECT count(l.score) FROM lead JOIN leadscore.live_k l ON l.contact_id = lead.id WHERE lead.id < 50;
+SELECT score FROM leadscore.live_k WHERE contact_id = 77;
+SELECT sum(score) FROM leadscore.top('k', 20);
+SET leadscore.clock = '2027-02-05 00:00+00';
+SELECT sum(score) FROM leadscore.top('k', 20);
+SELECT leadscore.refresh('k');
+SELECT sum(score) FROM leadscore.top('k', 700);
+UPDATE leadscore.lead_rule SET condition = 'n <> 2' WHERE name = 'linear';
+INSERT INTO click VALUES (1, '2027-02-04', NULL, 3);
+SELECT leadscore.refresh('k');
+SELECT count(*) AS many FROM leadscore.verify('k');
