@@ -236,6 +236,15 @@ SELECT pg_stat_reset_single_table_counters(indexrelid) FROM pg_stat_user_indexes
 SELECT count(*) FROM leadscore.top('q', 3);
 SELECT pg_stat_force_next_flush();
 SELECT idx_scan < 60 AS few, idx_tup_read > 600 AS all FROM pg_stat_user_indexes WHERE relname = 'pending_q';
+-- without top_score, as a dump of 0.6.0 restores it: all rows are read
+ALTER TABLE leadscore.score_q DROP COLUMN top_score;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+INSERT INTO note (id, lead, at, what) SELECT 50000 + g, 7 * g, now() - g * interval '1 minute', 'fast' FROM generate_series(1, 300) g;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+SELECT leadscore_internal.keep_top_scores('q', 100);
+SELECT leadscore.refresh('q') > 0 AS refreshed;
+SELECT * FROM wrong(ARRAY[1, 3, 20, 90, 320, 10000], 'q');
+SELECT * FROM leadscore.verify('q');
 SELECT leadscore.drop_model('q');
 DROP TABLE note;
 
