@@ -36,7 +36,7 @@
  */
 #define LOCAL_SLACK		(2 * LS_WEEK)
 
-/* may_read tells whether the model's owner may read a table, whatever roles give him that. */
+/* may_read tells whether the model's owner may read a table, by whatever role. */
 static bool
 may_read(const LsModel *model, Relation rel)
 {

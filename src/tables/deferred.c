@@ -622,7 +622,7 @@ ls_deferred_full(void)
 	return unlikely(total > (Size) work_mem * 1024) && largest() != NULL;
 }
 
-/* spill_memory gives the memory (in kB) of a spill: half as much as all sets may take. */
+/* spill_memory gives the memory (in kB) of a spill: an equal share of work_mem for each set, and one more. */
 static int
 spill_memory(void)
 {
