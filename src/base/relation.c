@@ -40,6 +40,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -417,6 +418,14 @@ ls_relation_owner(Oid relid)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	return owner;
+}
+
+/* ls_relation_may_read tells whether a role may read a table by its own name. */
+bool
+ls_relation_may_read(Oid relid, Oid role)
+{
+	return pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK &&
+		ls_schema_aclcheck(get_rel_namespace(relid), role) == ACLCHECK_OK;
 }
 
 /* ls_relation_qualified_name gives a table's name as SQL takes it anywhere. */

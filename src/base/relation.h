@@ -26,6 +26,7 @@ extern Oid	ls_relation_part_table(Oid classid, Oid objid);
 extern List *ls_relation_dependents(Oid classid, Oid objid);
 extern Oid	ls_relation_find_owner(Oid relid);
 extern Oid	ls_relation_owner(Oid relid);
+extern bool ls_relation_may_read(Oid relid, Oid role);
 extern bool ls_relation_lacks_pages(Form_pg_class row);
 extern bool ls_relation_has_pages(Oid table);
 extern AttrNumber ls_relation_column(Relation rel, const char *name);

@@ -301,13 +301,6 @@ lacks_columns(const LsCapture *capture, const LsBinding *binding)
 	return false;
 }
 
-/* is_fixed tells whether an expression gives for a row what it has always given. */
-static bool
-is_fixed(const LsExpr *expr)
-{
-	return expr == NULL || (expr->builtin && expr->watched == NULL);
-}
-
 /*
  * matches_as_before tells whether rows of a table match now what they matched when they
  * came: PostgreSQL's own functions are not replaced, and no rule of the model is broken
@@ -327,7 +320,8 @@ matches_as_before(const LsCapture *capture, int number)
 		const LsSource *source = table->bindings[i].source;
 
 		if (table->bindings[i].model == number && source &&
-			(source->broken || source->unread || !is_fixed(source->contact) || !is_fixed(source->event)))
+			(source->broken || source->unread || !ls_expr_is_fixed(source->contact) ||
+			 !ls_expr_is_fixed(source->event)))
 			return false;
 	}
 	ls_rule_compile_rest(model);
@@ -336,7 +330,8 @@ matches_as_before(const LsCapture *capture, int number)
 		const LsRule *rule = &model->rules[i];
 
 		if (rule->kind != LS_PROFILE &&
-			(rule->broken || rule->backfilling || !is_fixed(rule->condition) || !is_fixed(rule->weight)))
+			(rule->broken || rule->backfilling || !ls_expr_is_fixed(rule->condition) ||
+			 !ls_expr_is_fixed(rule->weight)))
 			return false;
 	}
 	return true;

@@ -19,13 +19,12 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
-#include "utils/acl.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "base/compat.h"
+#include "base/relation.h"
 #include "base/table_scan.h"
 #include "tables/identity_table.h"
 #include "tables/purged_table.h"
@@ -35,14 +34,6 @@
  * instants: zones are never a week from UTC.
  */
 #define LOCAL_SLACK		(2 * LS_WEEK)
-
-/* may_read tells whether the model's owner may read a table, by whatever role. */
-static bool
-may_read(const LsModel *model, Relation rel)
-{
-	return pg_class_aclcheck(RelationGetRelid(rel), model->owner, ACL_SELECT) == ACLCHECK_OK &&
-		ls_schema_aclcheck(RelationGetNamespace(rel), model->owner) == ACLCHECK_OK;
-}
 
 /*
  * look_for_index looks for an index of a source by contact and time; InvalidOid: there is
@@ -142,7 +133,8 @@ match_row(LsModel *model, LsSource *source, LsTableScan *scan, TupleTableSlot *s
 }
 
 /*
- * find_last finds the latest events of a source, as many as are needed.  A rule that fails may not have failed before.
+ * find_last finds the latest events of a source, as many as are needed.  A rule that
+ * fails may not have failed before.
  */
 static bool
 find_last(LsModel *model, LsSource *source, LsTableScan *scan, TimestampTz t,
@@ -182,7 +174,7 @@ find_in(LsModel *model, LsSource *source, Datum contact, TimestampTz t, LsLostEv
 
 	if (!ls_table_scan_try_open(&scan, source->relation, AccessShareLock, &model->key))
 		return false;
-	if (may_read(model, scan.rel))
+	if (ls_relation_may_read(source->relation, model->owner))
 		index = index_of(model, source, scan.rel);
 	found = OidIsValid(index);
 	if (found && lost->lost_first)

@@ -14,12 +14,10 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "lib/stringinfo.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "base/compat.h"
 #include "base/relation.h"
 
 /* append_columns lists the columns of a table, which its descendants have too. */
@@ -42,14 +40,6 @@ append_columns(StringInfo sql, Oid relation)
 		between = ", ";
 	}
 	ls_relation_close(rel, locked);
-}
-
-/* may_read tells whether a role may read a table by its own name. */
-static bool
-may_read(Oid relation, Oid role)
-{
-	return pg_class_aclcheck(relation, role, ACL_SELECT) == ACLCHECK_OK &&
-		ls_schema_aclcheck(get_rel_namespace(relation), role) == ACLCHECK_OK;
 }
 
 /* union_of gives the rows of tables, each without those of its descendants. */
@@ -125,7 +115,7 @@ ls_local_rows(Oid relation, Oid role)
 				 get_rel_persistence(lfirst_oid(lc)) != RELPERSISTENCE_TEMP)
 		{
 			local = lappend_oid(local, lfirst_oid(lc));
-			readable = readable && may_read(lfirst_oid(lc), role);
+			readable = readable && ls_relation_may_read(lfirst_oid(lc), role);
 		}
 	}
 	if (foreign == NIL)

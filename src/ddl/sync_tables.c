@@ -25,13 +25,11 @@
 #include "catalog/pg_type.h"
 #include "nodes/bitmapset.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "base/compat.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "base/transaction.h"
@@ -201,19 +199,6 @@ has_rows(Oid relid)
 	return get_rel_relkind(relid) == RELKIND_RELATION && ls_relation_has_pages(relid);
 }
 
-/*
- * may_read tells whether a model's owner can read a partition directly.  Privileges on
- * the table above are enough to read it through that table.
- */
-static bool
-may_read(const Work *work, Oid relid)
-{
-	Oid			role = work->row->owner;
-
-	return pg_class_aclcheck(relid, role, ACL_SELECT) == ACLCHECK_OK &&
-		ls_schema_aclcheck(get_rel_namespace(relid), role) == ACLCHECK_OK;
-}
-
 /* add_parts adds the topmost of some tables, whose rows include those of the others. */
 static void
 add_parts(Work *work, List **parts, const char *source, List *relations)
@@ -233,7 +218,8 @@ add_parts(Work *work, List **parts, const char *source, List *relations)
 			rows = rows || has_rows(lfirst_oid(pc));
 		if (below || !rows)
 			continue;
-		if (!may_read(work, lfirst_oid(lc)))
+		/* privileges on the table above are enough to read it through that table only */
+		if (!ls_relation_may_read(lfirst_oid(lc), work->row->owner))
 		{
 			work->rescore = true;
 			continue;

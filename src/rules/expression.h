@@ -69,6 +69,13 @@ typedef struct LsExpr
 	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
 } LsExpr;
 
+/* ls_expr_is_fixed tells whether an expression (or none) gives the same for the same columns, at any time. */
+static inline bool
+ls_expr_is_fixed(const LsExpr *expr)
+{
+	return expr == NULL || (expr->builtin && expr->watched == NULL);
+}
+
 extern LsExpr *ls_expr_compile(const LsExprSpec *spec, MemoryContext context);
 extern LsExpr *ls_expr_try_compile(const LsExprSpec *spec, MemoryContext context,
 								   ErrorData **error);

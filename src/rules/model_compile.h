@@ -106,9 +106,9 @@ typedef struct LsName
 } LsName;
 
 /*
- * What rules gave for the last row of an event name, for the next row of the same
- * statement.  They are PostgreSQL's own immutable functions of some columns: so they give
- * the same where these are the same, byte by byte.
+ * What rules gave for the last row of an event name, for the next one of a statement of
+ * many rows, be it the same statement or a later one.  They are PostgreSQL's own immutable
+ * functions of some columns: so they give the same where these are the same, byte by byte.
  */
 typedef struct LsRowMemory
 {

@@ -261,13 +261,6 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 #define MOST_MISSES			8
 #define PAUSE				100
 
-/* is_fixed tells whether an expression gives the same whenever its columns are the same. */
-static bool
-is_fixed(const LsExpr *expr)
-{
-	return expr == NULL || (expr->builtin && expr->watched == NULL);
-}
-
 /* add_columns adds the columns that rules read.  False where that does not tell what they match. */
 static bool
 add_columns(Bitmapset **columns, LsRule *const *rules, int nrules)
@@ -278,7 +271,7 @@ add_columns(Bitmapset **columns, LsRule *const *rules, int nrules)
 
 		if (rule->skip)
 			continue;
-		if (rule->uncompiled || !is_fixed(rule->condition) || !is_fixed(rule->weight))
+		if (rule->uncompiled || !ls_expr_is_fixed(rule->condition) || !ls_expr_is_fixed(rule->weight))
 			return false;
 		ls_rule_need_columns(columns, rule->condition);
 		ls_rule_need_columns(columns, rule->weight);

@@ -317,6 +317,17 @@ all_short(const LsState *state)
 }
 #endif
 
+/* ls_state_of_event makes a state of one event, which is not in the future. */
+LsState *
+ls_state_of_event(LsModel *model, const LsEvent *event)
+{
+	LsState    *state = palloc(sizeof(LsState));
+
+	ls_state_init(state);
+	ls_state_add(model, state, event, event->at);
+	return state;
+}
+
 /* ls_state_advance adds events of the future that have taken effect by the clock. */
 void
 ls_state_advance(LsModel *model, LsState *state, TimestampTz now)

@@ -105,6 +105,7 @@ extern void ls_state_init(LsState *state);
 extern LsSlot *ls_state_slot(LsState *state, int64 version, bool create);
 extern void ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 						 TimestampTz now);
+extern LsState *ls_state_of_event(LsModel *model, const LsEvent *event);
 extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta);
 extern bool ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event);
 extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);

@@ -639,9 +639,7 @@ to_spill(LsDeferredSet *set, LsEvent **event, LsState **events)
 {
 	if (*event == NULL)
 		return;
-	*events = palloc(sizeof(LsState));
-	ls_state_init(*events);
-	ls_state_add(set->model, *events, *event, (*event)->at);
+	*events = ls_state_of_event(set->model, *event);
 	*event = NULL;
 }
 

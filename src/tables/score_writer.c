@@ -343,11 +343,7 @@ can_add(LsScoreWriter *writer, LsState *state, LsCounted *counted)
 {
 	if (counted->event && !ls_state_can_add(writer->model, state, counted->event))
 	{
-		LsState    *delta = palloc(sizeof(LsState));
-
-		ls_state_init(delta);
-		ls_state_add(writer->model, delta, counted->event, counted->event->at);
-		counted->delta = delta;
+		counted->delta = ls_state_of_event(writer->model, counted->event);
 		counted->event = NULL;
 	}
 	return ls_state_can_merge(writer->model, state, counted->pending) &&

@@ -18,20 +18,6 @@
 #include "base/relation.h"
 #include "tables/pending_table.h"
 
-/* state_of gives the state of an event, which is not later than the clock, or NULL. */
-static LsState *
-state_of(LsModel *model, const LsEvent *event)
-{
-	LsState    *state;
-
-	if (event == NULL)
-		return NULL;
-	state = palloc(sizeof(LsState));
-	ls_state_init(state);
-	ls_state_add(model, state, event, event->at);
-	return state;
-}
-
 /*
  * read_rest reads what a snapshot newer than the row has to tell before events of the
  * contact are subtracted: that nothing is pending of it, so that the row has all events
@@ -73,9 +59,9 @@ ls_subtract_events(LsModel *model, const LsChange *change, const LsScoreRow *row
 	if (row->rules_version != model->version || model->fault)
 		return false;
 	if (gone == NULL)
-		gone = state_of(model, change->data.events.gone_event);
+		gone = ls_state_of_event(model, change->data.events.gone_event);
 	if (counted->event)
-		added = state_of(model, counted->event);
+		added = ls_state_of_event(model, counted->event);
 	if (gone->last > t)
 		return false;
 	if (!ls_state_subtract(model, left, &row->state, added, gone, &lost) ||
