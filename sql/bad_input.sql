@@ -175,7 +175,7 @@ SELECT try('source', 'event', 'time_frame', '14 days', 'period', '0');
 SELECT try('source', 'event', 'decay', 'half_life', 'decay_interval', '-1 day');
 SELECT try('kind', 'absence', 'source', 'event', 'idle', '0');
 SELECT try('kind', 'absence', 'source', 'event');
-SELECT try('source', 'event', 'decay_interval', '1 day');
+SELECT try('source', 'event', 'decay', 'none', 'decay_interval', '1 day');
 SELECT try('source', 'event', 'decay', 'half_life');
 SELECT try('source', 'event', 'decay', 'linear');
 SELECT try('source', 'event', 'decay', 'step', 'decay_interval', '1 day');

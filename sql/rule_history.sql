@@ -68,9 +68,10 @@ SELECT count(*) AS current_differs FROM leadscore.lead_rule r FULL JOIN
 	(SELECT * FROM leadscore.lead_rule_history WHERE valid_to IS NULL) h USING (rule_id)
  WHERE coalesce(r.model, h.model) = 'hist'
    AND (r.name, r.points, r.condition, r.enabled, r.backfilled_version) IS DISTINCT FROM (h.name, h.points, h.condition, h.enabled, h.backfilled_version);
--- the first columns are those of lead_rule
+-- its columns are those of lead_rule, and six of its own
 SELECT count(*) FROM pg_attribute a FULL JOIN pg_attribute b
-	ON b.attrelid = 'leadscore.lead_rule_history'::regclass AND b.attnum = a.attnum AND b.attname = a.attname AND b.atttypid = a.atttypid
+	ON b.attrelid = 'leadscore.lead_rule_history'::regclass AND b.attnum = a.attnum + CASE WHEN a.attnum > 33 THEN 6 ELSE 0 END
+	AND b.attname = a.attname AND b.atttypid = a.atttypid
  WHERE a.attrelid = 'leadscore.lead_rule'::regclass AND a.attnum > 0 AND b.attnum IS NULL;
 
 -- counted anew: the same version, under one more number

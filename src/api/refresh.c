@@ -141,7 +141,7 @@ ls_refresh_model(PG_FUNCTION_ARGS)
 	if (!found)
 		(void) ls_rights_model(model, GetUserId());	/* raises the error */
 	/* visitors come before their model: their pending changes become its own */
-	list_sort(rows, ls_lead_row_order);
+	list_sort(rows, ls_lock_row_order);
 	PG_RETURN_INT64(refresh_models(rows, model == NULL));
 }
 

@@ -176,7 +176,7 @@ lock_models(List *relations)
 	List	   *models = ls_lead_models(NULL);
 	ListCell   *lc;
 
-	list_sort(models, ls_lead_row_order);
+	list_sort(models, ls_lock_row_order);
 	foreach(lc, models)
 	{
 		LsModelRow *row = lfirst(lc);

@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "definitions/locks.h"
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
@@ -191,7 +192,7 @@ ls_model_update_refresh(void)
 	/* the extension may have been dropped meanwhile */
 	if (!OidIsValid(ls_extension_base_table("lead_model", true)))
 		return 0;
-	list_sort(models, ls_lead_rank_order);	/* as writers lock them */
+	list_sort(models, ls_lock_rank_order);	/* as writers lock them */
 	foreach(lc, models)
 	{
 		Refresh    *refresh = palloc0(sizeof(Refresh));

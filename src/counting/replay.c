@@ -409,7 +409,7 @@ add_matches(LsReplay *replay, LsState *state, TimestampTz t)
 	for (int i = 0; i < model->nrules; i++)
 		for (int m = 0; m < replay->matches[i].n; m++)
 		{
-			LsMatch		match = {&model->rules[i], replay->matches[i].events[m].weight};
+			LsMatch		match = {&model->rules[i], replay->matches[i].events[m].weight, NULL};
 			LsEvent		event = {0, replay->matches[i].events[m].at, 1, &match};
 
 			if (event.at <= t)

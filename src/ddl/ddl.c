@@ -277,7 +277,7 @@ lock_concerned(const Node *stmt)
 	concern(&concerned, stmt);
 	if (concerned.own)
 		ls_lock_own_definitions();
-	list_sort(concerned.models, ls_lead_rank_order);
+	list_sort(concerned.models, ls_lock_rank_order);
 	foreach(lc, concerned.models)
 	{
 		LsModelRow *row;

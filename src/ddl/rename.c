@@ -28,6 +28,7 @@
  */
 #include "ddl/rename.h"
 
+#include "definitions/current_names.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -110,8 +111,10 @@ event_type(const LsSourceRow *source)
 static bool
 rule_mentions(const LsRuleRow *rule, const char *name)
 {
-	return ls_expr_mentions(rule->condition, name) || ls_expr_mentions(rule->weight, name) ||
-		ls_expr_mentions(rule->followed_condition, name);
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (ls_expr_mentions(ls_current_names_text(rule, i), name))
+			return true;
+	return false;
 }
 
 /* texts_mention tells whether a text of a model may contain a name. */
@@ -219,7 +222,7 @@ rows_that_mind(const LsRename *rename)
 	foreach(lc, ls_lead_models(NULL))
 		if (minds(lfirst(lc), rename))
 			rows = lappend(rows, lfirst(lc));
-	list_sort(rows, ls_lead_row_order);
+	list_sort(rows, ls_lock_row_order);
 	return rows;
 }
 
@@ -340,41 +343,30 @@ table_of(const LsModelRow *row, const char *source)
 	return found ? found->relation : InvalidOid;
 }
 
-/* describe_text tells how the text in a column of a rule is parsed. */
+/* describe_text tells how one of the texts of a rule is parsed. */
 static LsRenamedText
-describe_text(const LsModelRow *row, const LsRuleRow *rule, const char *column)
+describe_text(const LsModelRow *row, const LsRuleRow *rule, int number)
 {
+	const char *column = ls_current_names_texts[number].column;
 	LsRenamedText text = {.column = column, .use = LS_EXPR_CONDITION};
 
 	text.profile = strcmp(rule->kind, "profile") == 0;
 	if (strcmp(column, "weight") == 0)
 		text.use = LS_EXPR_WEIGHT;
-	if (strcmp(column, "followed_condition") == 0 && rule->followed_source)
-		text.source = rule->followed_source;
-	else if (!text.profile)
-		text.source = rule->source;
+	if (!text.profile)
+		text.source = ls_current_names_text_source(rule, number);
 	text.relid = text.profile ? row->contacts : table_of(row, text.source);
 	return text;
-}
-
-/* The columns of rules that have texts, and those that have events */
-static const char *const text_columns[] = {"condition", "weight", "followed_condition"};
-
-/* text_in gives the text that a rule has in one of its columns. */
-static char *
-text_in(const LsRuleRow *rule, int column)
-{
-	return column == 0 ? rule->condition : column == 1 ? rule->weight : rule->followed_condition;
 }
 
 static void
 record_rule(Recorded *recorded, const LsRuleRow *rule)
 {
-	for (int i = 0; i < (int) lengthof(text_columns); i++)
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
 	{
-		LsRenamedText like = describe_text(recorded->row, rule, text_columns[i]);
+		LsRenamedText like = describe_text(recorded->row, rule, i);
 
-		record_text(recorded, &like, text_in(rule, i));
+		record_text(recorded, &like, ls_current_names_text(rule, i));
 	}
 }
 
@@ -562,8 +554,10 @@ put_text(const Recorded *recorded, const char *table, const LsRenamedText *text)
 								  " WHERE model = $1 AND %2$s = $2 AND %3$s", table, text->column,
 								  text->stage ? "stage = $4" :
 								  text->profile ? "$4 IS NULL AND kind = 'profile'" :
-								  strcmp(text->column, "followed_condition") == 0 ?
+								  strncmp(text->column, "followed_", strlen("followed_")) == 0 ?
 								  "COALESCE(followed_source, source) = $4" :
+								  strncmp(text->column, "cancelled_", strlen("cancelled_")) == 0 ?
+								  "COALESCE(cancelled_source, source) = $4" :
 								  "source = $4"), &args);
 }
 
@@ -599,9 +593,9 @@ put_texts(const Recorded *recorded)
 static LsRenamedText *
 text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 {
-	LsRenamedText like = describe_text(recorded->row, rule, text_columns[column]);
+	LsRenamedText like = describe_text(recorded->row, rule, column);
 
-	return find_text(recorded, &like, text_in(rule, column));
+	return find_text(recorded, &like, ls_current_names_text(rule, column));
 }
 
 /* ---------- events that are labels ---------- */
@@ -641,7 +635,8 @@ static void
 put_event(const Recorded *recorded, const LsRename *rename, const char *table, const char *source)
 {
 	static const char *const columns[][2] = {
-		{"event", "source"}, {"followed_by", "COALESCE(followed_source, source)"}
+		{"event", "source"}, {"followed_by", "COALESCE(followed_source, source)"},
+		{"cancelled_by", "COALESCE(cancelled_source, source)"}
 	};
 
 	for (int i = 0; i < (int) lengthof(columns); i++)
@@ -713,6 +708,7 @@ static bool
 names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule)
 {
 	const char *followed = rule->followed_source ? rule->followed_source : rule->source;
+	const char *cancelled = rule->cancelled_source ? rule->cancelled_source : rule->source;
 
 	if (rename->kind != LS_RENAME_LABEL)
 		return false;
@@ -721,7 +717,10 @@ names_label(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 			!reads_others(recorded, rule->source)) ||
 		(ls_same_text(rule->followed_by, rename->old_name) &&
 		 reads_labels(recorded, rule, followed) &&
-		 !reads_others(recorded, followed));
+		 !reads_others(recorded, followed)) ||
+		(ls_same_text(rule->cancelled_by, rename->old_name) &&
+		 reads_labels(recorded, rule, cancelled) &&
+		 !reads_others(recorded, cancelled));
 }
 
 /* ---------- rules ---------- */
@@ -746,7 +745,7 @@ see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 {
 	bool		renamed = names_label(recorded, rename, rule);
 
-	for (int i = 0; i < (int) lengthof(text_columns); i++)
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
 	{
 		LsRenamedText *text = text_of(recorded, rule, i);
 

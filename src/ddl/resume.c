@@ -90,7 +90,7 @@ ls_resume_before_commit(void)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = ls_lead_models(NULL);
-	list_sort(rows, ls_lead_row_order);
+	list_sort(rows, ls_lock_row_order);
 	foreach(lc, rows)
 	{
 		LsModelRow *row = lfirst(lc);

@@ -13,6 +13,8 @@
 
 #include "catalog/pg_cast.h"
 
+#include "base/leadscore.h"
+
 /* has_any tells whether a reach contains one of the objects of a command. */
 static bool
 has_any(const Ddl *ddl, const LsReach *reach)
@@ -83,7 +85,8 @@ touched(const Work *work, const LsRuleRow *rule)
 		return work->sources != NIL;
 	foreach(lc, work->sources)
 		if (strcmp(lfirst(lc), rule->source) == 0 ||
-			(rule->followed_source && strcmp(lfirst(lc), rule->followed_source) == 0))
+			ls_same_text(lfirst(lc), rule->followed_source) ||
+			ls_same_text(lfirst(lc), rule->cancelled_source))
 			return true;
 	return false;
 }

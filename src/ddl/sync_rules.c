@@ -131,6 +131,7 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 {
 	Oid			relid;
 	Oid			followed;
+	Oid			cancelled;
 
 	memset(verdict, 0, sizeof(Verdict));
 	if (strcmp(rule->kind, "profile") == 0)
@@ -139,6 +140,8 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 		relid = judge_source(feeds, rule->source, verdict);
 	followed = rule->followed_source ?
 		judge_source(feeds, rule->followed_source, verdict) : relid;
+	cancelled = rule->cancelled_source ?
+		judge_source(feeds, rule->cancelled_source, verdict) : relid;
 	if (verdict->unattached)
 		return;
 	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
@@ -147,6 +150,8 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 	if (verdict->error == NULL && !verdict->affected)
 		verdict->affected = ls_sync_redefined(work, rule, &verdict->reach);
 	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
+					   rule, verdict);
+	look_at_expression(work, cancelled, LS_EXPR_CONDITION, rule->cancelled_condition,
 					   rule, verdict);
 }
 

@@ -694,7 +694,7 @@ ls_sync_models(Ddl *ddl)
 	{
 		ls_dependency_object_users(ddl->objects, &ddl->users);
 		models = ls_lead_models(NULL);
-		list_sort(models, ls_lead_row_order);
+		list_sort(models, ls_lock_row_order);
 		foreach(lc, models)
 			follow_one(ddl, lfirst(lc), rows);
 	}

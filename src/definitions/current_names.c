@@ -15,6 +15,49 @@
 
 #include "utils/lsyscache.h"
 
+/* ---------- expressions of rules ---------- */
+
+/* The columns of rules that have expressions */
+const LsRuleText ls_current_names_texts[LS_RULE_NTEXTS] = {
+	{"condition", LS_ROW_OWN, offsetof(LsRuleRow, condition)},
+	{"weight", LS_ROW_OWN, offsetof(LsRuleRow, weight)},
+	{"followed_condition", LS_ROW_FOLLOWER, offsetof(LsRuleRow, followed_condition)},
+	{"per", LS_ROW_OWN, offsetof(LsRuleRow, per)},
+	{"tag", LS_ROW_OWN, offsetof(LsRuleRow, tag)},
+	{"cancelled_condition", LS_ROW_CANCELLER, offsetof(LsRuleRow, cancelled_condition)},
+	{"cancelled_per", LS_ROW_CANCELLER, offsetof(LsRuleRow, cancelled_per)},
+	{"followed_per", LS_ROW_FOLLOWER, offsetof(LsRuleRow, followed_per)},
+	{"holds_from", LS_ROW_OWN, offsetof(LsRuleRow, holds_from)},
+	{"holds_until", LS_ROW_OWN, offsetof(LsRuleRow, holds_until)},
+};
+
+/* text_of gives where a rule has one of these expressions. */
+static char **
+text_of(LsRuleRow *rule, int text)
+{
+	return (char **) ((char *) rule + ls_current_names_texts[text].offset);
+}
+
+/* ls_current_names_text gives the expression that a rule has in one of these columns, or NULL. */
+char *
+ls_current_names_text(const LsRuleRow *rule, int text)
+{
+	return *text_of(unconstify(LsRuleRow *, rule), text);
+}
+
+/* ls_current_names_text_source gives the source whose rows that expression reads. */
+char *
+ls_current_names_text_source(const LsRuleRow *rule, int text)
+{
+	LsRuleTextRow row = ls_current_names_texts[text].row;
+
+	if (row == LS_ROW_FOLLOWER && rule->followed_source)
+		return rule->followed_source;
+	if (row == LS_ROW_CANCELLER && rule->cancelled_source)
+		return rule->cancelled_source;
+	return rule->source;
+}
+
 /* ---------- rules ---------- */
 
 /* The newest rows of rules and of their versions */
@@ -82,10 +125,10 @@ renew(LsRuleRow *rule, const LsRuleRow *words)
 	if (words == NULL)
 		return;
 	rule->event = words->event;
-	rule->condition = words->condition;
-	rule->weight = words->weight;
 	rule->followed_by = words->followed_by;
-	rule->followed_condition = words->followed_condition;
+	rule->cancelled_by = words->cancelled_by;
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		*text_of(rule, i) = ls_current_names_text(words, i);
 }
 
 /* ls_current_names_of_rules gives rules their newest texts. */

@@ -14,8 +14,8 @@ CREATE TABLE leadscore_internal.lead_rule (
 	weight text,
 	award text,
 	time_frame interval,
-	at_least integer NOT NULL DEFAULT 1,
-	decay text NOT NULL DEFAULT 'none',
+	at_least integer,
+	decay text NOT NULL,
 	decay_interval interval,
 	decay_keep float8,
 	max_points float8,
@@ -35,6 +35,19 @@ CREATE TABLE leadscore_internal.lead_rule (
 	backfilled_version bigint,
 	draft boolean NOT NULL DEFAULT false,
 	backfilling_version bigint,
+	per text,
+	max_per float8,
+	tag text,
+	cancelled_by text,
+	cancelled_condition text,
+	cancelled_source text COLLATE "C",
+	cancelled_per text,
+	followed_per text,
+	follows text COLLATE "C",
+	holds_from text,
+	holds_until text,
+	members text[] COLLATE "C",
+	unless text[] COLLATE "C",
 	UNIQUE (model, name)
 );
 COMMENT ON TABLE leadscore_internal.lead_rule IS
@@ -43,7 +56,7 @@ COMMENT ON COLUMN leadscore_internal.lead_rule.rule_id IS 'number of the rule';
 COMMENT ON COLUMN leadscore_internal.lead_rule.model IS 'the model';
 COMMENT ON COLUMN leadscore_internal.lead_rule.name IS 'name of the rule, as explain() shows it';
 COMMENT ON COLUMN leadscore_internal.lead_rule.category IS 'category that the points go to; left out: fit for a profile rule, else engagement';
-COMMENT ON COLUMN leadscore_internal.lead_rule.kind IS 'what counts: event, absence of events, or profile, a property of the contact';
+COMMENT ON COLUMN leadscore_internal.lead_rule.kind IS 'what counts: event, absence of events, sequence of events, profile, a property of the contact, or combo, other rules in force';
 COMMENT ON COLUMN leadscore_internal.lead_rule.source IS 'source whose rows are read; left out where the model has one only; null: every source (absence) or the contact table (profile)';
 COMMENT ON COLUMN leadscore_internal.lead_rule.event IS 'name of the event, compared byte by byte; null: any';
 COMMENT ON COLUMN leadscore_internal.lead_rule.condition IS 'SQL expression over the columns of the sources table, or of the contact table for a profile rule; null: always';
@@ -51,8 +64,8 @@ COMMENT ON COLUMN leadscore_internal.lead_rule.points IS 'points of one event, o
 COMMENT ON COLUMN leadscore_internal.lead_rule.weight IS 'SQL expression that the points are multiplied with; null: 1';
 COMMENT ON COLUMN leadscore_internal.lead_rule.award IS 'each: points for each event; once: points for the latest only; left out: once where at_least is above 1 or the kind is absence';
 COMMENT ON COLUMN leadscore_internal.lead_rule.time_frame IS 'how old an event may be to count, in whole periods; null: any age';
-COMMENT ON COLUMN leadscore_internal.lead_rule.at_least IS 'how many events there must be for the rule to give anything';
-COMMENT ON COLUMN leadscore_internal.lead_rule.decay IS 'how points fall with age: none, half_life, linear or step';
+COMMENT ON COLUMN leadscore_internal.lead_rule.at_least IS 'how many events, or members of a combo, there must be for the rule to give anything; left out: 1, or all members';
+COMMENT ON COLUMN leadscore_internal.lead_rule.decay IS 'how points fall with age: none, half_life, linear or step; left out: half_life where there is a decay_interval, else none';
 COMMENT ON COLUMN leadscore_internal.lead_rule.decay_interval IS 'time in which points fall to a half (half_life), to nothing (linear), or by one step';
 COMMENT ON COLUMN leadscore_internal.lead_rule.decay_keep IS 'part of the points that is left after each step, from 0 to 1';
 COMMENT ON COLUMN leadscore_internal.lead_rule.max_points IS 'limit of what the rule gives, above and below zero; null: none';
@@ -72,3 +85,16 @@ COMMENT ON COLUMN leadscore_internal.lead_rule.description IS 'for people';
 COMMENT ON COLUMN leadscore_internal.lead_rule.backfilled_version IS 'internal: version of what the rule matches, as it was backfilled; null or 0: not backfilled';
 COMMENT ON COLUMN leadscore_internal.lead_rule.draft IS 'whether the rule is evaluated and shown, but counts nothing yet';
 COMMENT ON COLUMN leadscore_internal.lead_rule.backfilling_version IS 'internal: version under which a job is backfilling it; null: none is';
+COMMENT ON COLUMN leadscore_internal.lead_rule.per IS 'SQL expression over the row: of rows of equal value the latest alone counts, with null none; null: each row counts';
+COMMENT ON COLUMN leadscore_internal.lead_rule.max_per IS 'limit of what the rows of one value of per give after decay, above and below zero, all of which count then; null: the latest alone counts';
+COMMENT ON COLUMN leadscore_internal.lead_rule.tag IS 'SQL expression over the row, of type text or text[]: what the row tells an interest in; null: nothing';
+COMMENT ON COLUMN leadscore_internal.lead_rule.cancelled_by IS 'name of the event that cancels earlier ones; null: any, where another column tells what cancels';
+COMMENT ON COLUMN leadscore_internal.lead_rule.cancelled_condition IS 'SQL expression over the row that cancels; null: always';
+COMMENT ON COLUMN leadscore_internal.lead_rule.cancelled_source IS 'source of the event that cancels; null: the same';
+COMMENT ON COLUMN leadscore_internal.lead_rule.cancelled_per IS 'SQL expression over the row that cancels, which cancels rows of equal per; null: that of per';
+COMMENT ON COLUMN leadscore_internal.lead_rule.followed_per IS 'SQL expression over the row that follows, which follows rows of equal per; null: that of per';
+COMMENT ON COLUMN leadscore_internal.lead_rule.follows IS 'name of the sequence whose events are followed; null: rows are';
+COMMENT ON COLUMN leadscore_internal.lead_rule.holds_from IS 'SQL expression over the row of a profile: the time from which on the rule holds; null: always';
+COMMENT ON COLUMN leadscore_internal.lead_rule.holds_until IS 'SQL expression over the row of a profile: the time from which on the rule no longer holds; null: never';
+COMMENT ON COLUMN leadscore_internal.lead_rule.members IS 'names of rules, at least at_least of which have to be in force';
+COMMENT ON COLUMN leadscore_internal.lead_rule.unless IS 'names of rules none of which may be in force; null: none';

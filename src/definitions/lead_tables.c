@@ -344,8 +344,52 @@ read_source(Row *row)
 	return s;
 }
 
+/* list_field gives the words of a text[], NULL for those that are null. */
+static List *
+list_field(Row *row, int attno)
+{
+	bool		isnull;
+	Datum		value = field(row, attno, TEXTARRAYOID, &isnull);
+	List	   *words = NIL;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		words = lappend(words, nulls[i] ? NULL : TextDatumGetCString(elements[i]));
+	return words;
+}
+
+/*
+ * later_fields reads the columns since LS_RULE_PER + behind, which stand further behind in
+ * lead_rule_history.
+ */
 static void
-rule_fields(Row *row, LsRuleRow *rule)
+later_fields(Row *row, LsRuleRow *rule, int behind)
+{
+	rule->per = text_field(row, LS_RULE_PER + behind);
+	rule->max_per = float_field(row, LS_RULE_MAX_PER + behind, INFINITY, &rule->max_per_null);
+	rule->tag = text_field(row, LS_RULE_TAG + behind);
+	rule->cancelled_by = text_field(row, LS_RULE_CANCELLED_BY + behind);
+	rule->cancelled_condition = text_field(row, LS_RULE_CANCELLED_CONDITION + behind);
+	rule->cancelled_source = text_field(row, LS_RULE_CANCELLED_SOURCE + behind);
+	rule->cancelled_per = text_field(row, LS_RULE_CANCELLED_PER + behind);
+	rule->followed_per = text_field(row, LS_RULE_FOLLOWED_PER + behind);
+	rule->follows = text_field(row, LS_RULE_FOLLOWS + behind);
+	rule->holds_from = text_field(row, LS_RULE_HOLDS_FROM + behind);
+	rule->holds_until = text_field(row, LS_RULE_HOLDS_UNTIL + behind);
+	rule->members = list_field(row, LS_RULE_MEMBERS + behind);
+	(void) field(row, LS_RULE_MEMBERS + behind, TEXTARRAYOID, &rule->members_null);
+	rule->unless = list_field(row, LS_RULE_UNLESS + behind);
+	(void) field(row, LS_RULE_UNLESS + behind, TEXTARRAYOID, &rule->unless_null);
+}
+
+static void
+rule_fields(Row *row, LsRuleRow *rule, int behind)
 {
 	rule->rule_id = bigint_field(row, LS_RULE_ID, 0, NULL);
 	rule->model = text_field(row, LS_RULE_MODEL);
@@ -383,6 +427,7 @@ rule_fields(Row *row, LsRuleRow *rule)
 											&rule->backfilled_version_null);
 	rule->draft = bool_field(row, LS_RULE_DRAFT, false);
 	rule->backfilling_version = bigint_field(row, LS_RULE_BACKFILLING_VERSION, 0, NULL);
+	later_fields(row, rule, behind);
 }
 
 /* ls_lead_read_rule reads a row of lead_rule from a trigger. */
@@ -391,7 +436,7 @@ ls_lead_read_rule(HeapTuple tuple, TupleDesc desc, LsRuleRow *rule)
 {
 	Row			row = row_of(tuple, desc);
 
-	rule_fields(&row, rule);
+	rule_fields(&row, rule, 0);
 }
 
 static void *
@@ -399,7 +444,7 @@ read_rule(Row *row)
 {
 	LsRuleRow  *r = palloc0(sizeof(LsRuleRow));
 
-	rule_fields(row, r);
+	rule_fields(row, r, 0);
 	return r;
 }
 
@@ -410,7 +455,7 @@ read_rule_version(Row *row)
 	Datum	   *versions;
 	bool		isnull;
 
-	rule_fields(row, &v->rule);
+	rule_fields(row, &v->rule, LS_RULE_NHISTORY_COLUMNS);
 	v->from = instant_field(row, LS_RULE_VALID_FROM, DT_NOBEGIN);
 	v->to = instant_field(row, LS_RULE_VALID_TO, DT_NOEND);
 	deconstruct_array(DatumGetArrayTypeP(field(row, LS_RULE_VERSIONS, INT8ARRAYOID, &isnull)),
@@ -484,26 +529,6 @@ read_grade(Row *row)
 	g->grade = text_field(row, 3);
 	g->min_points = float_field(row, 4, -INFINITY, NULL);
 	return g;
-}
-
-/* list_field gives the words of a text[], NULL for those that are null. */
-static List *
-list_field(Row *row, int attno)
-{
-	bool		isnull;
-	Datum		value = field(row, attno, TEXTARRAYOID, &isnull);
-	List	   *words = NIL;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
-
-	if (isnull)
-		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		words = lappend(words, nulls[i] ? NULL : TextDatumGetCString(elements[i]));
-	return words;
 }
 
 static void
@@ -674,39 +699,6 @@ ls_lead_visitors_model(const char *model)
 			return row->model;
 	}
 	return NULL;
-}
-
-/*
- * ls_lead_rank is the order in which models are locked: by score table, a model of
- * visitors right before the model that defines it, to which events of identified
- * visitors go.
- */
-uint64
-ls_lead_rank(const char *model)
-{
-	const char *definer = ls_lead_defining_model(model, NULL);
-
-	return (uint64) ls_lead_score_table(definer, true) << 1 |
-		(strcmp(definer, model) == 0 ? 1 : 0);
-}
-
-/* ls_lead_rank_order is the order in which models are locked. */
-int
-ls_lead_rank_order(const ListCell *a, const ListCell *b)
-{
-	uint64		x = ls_lead_rank(lfirst(a));
-	uint64		y = ls_lead_rank(lfirst(b));
-
-	return (x > y) - (x < y);
-}
-
-int
-ls_lead_row_order(const ListCell *a, const ListCell *b)
-{
-	uint64		x = ls_lead_rank(((LsModelRow *) lfirst(a))->model);
-	uint64		y = ls_lead_rank(((LsModelRow *) lfirst(b))->model);
-
-	return (x > y) - (x < y);
 }
 
 /* ls_lead_row_differs tells whether two rows of a base table differ in a column. */

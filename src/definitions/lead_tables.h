@@ -108,6 +108,22 @@ typedef struct LsRuleRow
 	bool		backfilled_version_null;
 	bool		draft;
 	int64		backfilling_version;	/* 0: no job is backfilling it */
+	char	   *per;
+	double		max_per;
+	bool		max_per_null;
+	char	   *tag;
+	char	   *cancelled_by;
+	char	   *cancelled_condition;
+	char	   *cancelled_source;
+	char	   *cancelled_per;
+	char	   *followed_per;
+	char	   *follows;
+	char	   *holds_from;
+	char	   *holds_until;
+	List	   *members;		/* of char *, NULL for a null; NIL: none, or null */
+	bool		members_null;
+	List	   *unless;
+	bool		unless_null;
 } LsRuleRow;
 
 /* ls_lead_rule_is_disabled tells whether a rule cannot be backfilled. */
@@ -218,11 +234,32 @@ enum LsRuleColumn
 	LS_RULE_BACKFILLED_VERSION,
 	LS_RULE_DRAFT,
 	LS_RULE_BACKFILLING_VERSION,
-	LS_RULE_NCOLUMNS = LS_RULE_BACKFILLING_VERSION,
-	LS_RULE_VALID_FROM,			/* of lead_rule_history, after those */
-	LS_RULE_VALID_TO,
-	LS_RULE_VERSIONS = LS_RULE_VALID_TO + 3
+	LS_RULE_PER,
+	LS_RULE_MAX_PER,
+	LS_RULE_TAG,
+	LS_RULE_CANCELLED_BY,
+	LS_RULE_CANCELLED_CONDITION,
+	LS_RULE_CANCELLED_SOURCE,
+	LS_RULE_CANCELLED_PER,
+	LS_RULE_FOLLOWED_PER,
+	LS_RULE_FOLLOWS,
+	LS_RULE_HOLDS_FROM,
+	LS_RULE_HOLDS_UNTIL,
+	LS_RULE_MEMBERS,
+	LS_RULE_UNLESS,
+	LS_RULE_NCOLUMNS = LS_RULE_UNLESS
 };
+
+/* columns of lead_rule_history, which stand before LS_RULE_PER */
+enum LsRuleHistoryColumn
+{
+	LS_RULE_VALID_FROM = LS_RULE_PER,
+	LS_RULE_VALID_TO,
+	LS_RULE_VERSIONS = LS_RULE_VALID_TO + 3,
+	LS_RULE_HISTORY_ID
+};
+
+#define LS_RULE_NHISTORY_COLUMNS (LS_RULE_HISTORY_ID - LS_RULE_VALID_FROM + 1)
 
 /*
  * Lists of pointers to the rows above, palloc'd in the current context.  A model
@@ -248,9 +285,6 @@ extern Oid	ls_lead_score_table(const char *model, bool missing_ok);
 extern Oid	ls_lead_key_type(const char *model);
 
 extern const char *ls_lead_defining_model(const char *model, Snapshot snapshot);
-extern uint64 ls_lead_rank(const char *model);
-extern int	ls_lead_rank_order(const ListCell *a, const ListCell *b);
-extern int	ls_lead_row_order(const ListCell *a, const ListCell *b);
 extern bool ls_lead_row_differs(HeapTuple a, HeapTuple b, TupleDesc desc, int column);
 extern char *ls_lead_visitors_model(const char *model);
 extern bool ls_lead_interval_usec(const Interval *interval, int64 *usec);

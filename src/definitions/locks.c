@@ -109,7 +109,7 @@ ls_lock_own_definitions(void)
 	List	   *models = ls_lead_models(NULL);
 	ListCell   *lc;
 
-	list_sort(models, ls_lead_row_order);
+	list_sort(models, ls_lock_row_order);
 	foreach(lc, models)
 		if (ls_rights_may_manage_model(lfirst(lc), GetUserId()))
 			ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
@@ -441,4 +441,37 @@ ls_lock_from_above(List *above, Oid part)
 		wanted = want(wanted, lfirst_oid(lc), lfirst_oid(lc) == part ?
 					  AccessExclusiveLock : ShareRowExclusiveLock);
 	(void) lock_wanted(wanted, true);
+}
+
+/*
+ * ls_lock_rank is the order in which models are locked: by score table, a model of
+ * visitors right before the model that defines it, to which events of identified
+ * visitors go.
+ */
+uint64
+ls_lock_rank(const char *model)
+{
+	const char *definer = ls_lead_defining_model(model, NULL);
+
+	return (uint64) ls_lead_score_table(definer, true) << 1 |
+		(strcmp(definer, model) == 0 ? 1 : 0);
+}
+
+/* ls_lock_rank_order is the order in which models are locked. */
+int
+ls_lock_rank_order(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_lock_rank(lfirst(a));
+	uint64		y = ls_lock_rank(lfirst(b));
+
+	return (x > y) - (x < y);
+}
+
+int
+ls_lock_row_order(const ListCell *a, const ListCell *b)
+{
+	uint64		x = ls_lock_rank(((LsModelRow *) lfirst(a))->model);
+	uint64		y = ls_lock_rank(((LsModelRow *) lfirst(b))->model);
+
+	return (x > y) - (x < y);
 }

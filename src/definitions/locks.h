@@ -41,4 +41,8 @@ extern void ls_lock_against_all(List *relations);
 /* ... one that is attached to others or detached, SHARE ROW EXCLUSIVE on those */
 extern void ls_lock_from_above(List *above, Oid part);
 
+extern uint64 ls_lock_rank(const char *model);
+extern int	ls_lock_rank_order(const ListCell *a, const ListCell *b);
+extern int	ls_lock_row_order(const ListCell *a, const ListCell *b);
+
 #endif							/* LEADSCORE_LOCKS_H */

@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "definitions/locks.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -173,8 +174,8 @@ ls_model_change_waits(void)
 static int
 by_rank(const ListCell *a, const ListCell *b)
 {
-	uint64		x = ls_lead_rank(((LsBackfill *) lfirst(a))->model);
-	uint64		y = ls_lead_rank(((LsBackfill *) lfirst(b))->model);
+	uint64		x = ls_lock_rank(((LsBackfill *) lfirst(a))->model);
+	uint64		y = ls_lock_rank(((LsBackfill *) lfirst(b))->model);
 
 	return (x > y) - (x < y);
 }

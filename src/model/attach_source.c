@@ -254,7 +254,7 @@ wake_rules(const LsSourceRow *source)
 	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
 									 " SET backfilled_version = NULL, backfilling_version = NULL"
 									 " WHERE model = $1 AND source <> $2"
-									 " AND followed_source = $2", &args) > 0;
+									 " AND (followed_source = $2 OR cancelled_source = $2)", &args) > 0;
 	return followers;
 }
 
@@ -581,7 +581,7 @@ ls_attach_remove(const char *model, const char *source)
 	ls_sql_add_text(&args, source);
 	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
 								 " SET backfilled_version = 0, backfilling_version = NULL WHERE model = $1"
-								 " AND (source = $2 OR followed_source = $2)", &args);
+								 " AND (source = $2 OR followed_source = $2 OR cancelled_source = $2)", &args);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
 						 " AND source = $2", &args);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"

@@ -555,7 +555,7 @@ ls_leave_definitions(PG_FUNCTION_ARGS)
 	if (models == NIL)
 		return PointerGetDatum(NULL);
 	ls_transaction_wake_worker();
-	list_sort(models, ls_lead_rank_order);
+	list_sort(models, ls_lock_rank_order);
 	foreach(lc, models)
 		if (kind->changed && ls_lead_model(lfirst(lc), NULL))
 			kind->changed(lfirst(lc));

@@ -45,7 +45,9 @@ CREATE VIEW leadscore.lead_rule AS
 		   max_points, max_per_period, period, idle, max_gap, followed_by,
 		   followed_condition, followed_source, negated, disqualifies, enabled,
 		   events_from, events_before, description, backfilled_version, draft,
-		   backfilling_version
+		   backfilling_version, per, max_per, tag, cancelled_by, cancelled_condition,
+		   cancelled_source, cancelled_per, followed_per, follows, holds_from,
+		   holds_until, members, unless
 	  FROM leadscore_internal.lead_rule_rows();
 
 CREATE FUNCTION leadscore_internal.lead_stage_rows() RETURNS SETOF leadscore_internal.lead_stage

@@ -361,7 +361,7 @@ ls_models_detach(List *rows)
 {
 	ListCell   *lc;
 
-	list_sort(rows, ls_lead_row_order);
+	list_sort(rows, ls_lock_row_order);
 	foreach(lc, rows)
 		ls_lock_definitions(((LsModelRow *) lfirst(lc))->model);
 	foreach(lc, rows)

@@ -38,7 +38,9 @@ static const char *const award_words[] = {"each", "once"};
 #define ABSENCE		(1 << LS_ABSENCE)
 #define SEQUENCE	(1 << LS_SEQUENCE)
 #define PROFILE		(1 << LS_PROFILE)
-#define COUNTING	((1 << LS_EVENT) | SEQUENCE)
+#define EVENT		(1 << LS_EVENT)
+#define COMBO		(1 << LS_COMBO)
+#define COUNTING	(EVENT | SEQUENCE)
 
 /* The columns that only some kinds of rules have. */
 static const struct
@@ -52,7 +54,7 @@ static const struct
 	{LS_RULE_EVENTS_BEFORE, COUNTING | ABSENCE},
 	{LS_RULE_WEIGHT, COUNTING | PROFILE},
 	{LS_RULE_AWARD, COUNTING | ABSENCE},
-	{LS_RULE_AT_LEAST, COUNTING},
+	{LS_RULE_AT_LEAST, COUNTING | COMBO},
 	{LS_RULE_TIME_FRAME, COUNTING},
 	{LS_RULE_DECAY, COUNTING},
 	{LS_RULE_DECAY_INTERVAL, COUNTING},
@@ -65,6 +67,30 @@ static const struct
 	{LS_RULE_FOLLOWED_CONDITION, SEQUENCE},
 	{LS_RULE_FOLLOWED_SOURCE, SEQUENCE},
 	{LS_RULE_NEGATED, SEQUENCE},
+	{LS_RULE_FOLLOWED_PER, SEQUENCE},
+	{LS_RULE_FOLLOWS, SEQUENCE},
+	{LS_RULE_PER, COUNTING},
+	{LS_RULE_MAX_PER, EVENT},
+	{LS_RULE_TAG, COUNTING},
+	{LS_RULE_CANCELLED_BY, COUNTING},
+	{LS_RULE_CANCELLED_CONDITION, COUNTING},
+	{LS_RULE_CANCELLED_SOURCE, COUNTING},
+	{LS_RULE_CANCELLED_PER, COUNTING},
+	{LS_RULE_HOLDS_FROM, PROFILE},
+	{LS_RULE_HOLDS_UNTIL, PROFILE},
+	{LS_RULE_MEMBERS, COMBO},
+	{LS_RULE_UNLESS, COMBO},
+	{LS_RULE_CONDITION, COUNTING | ABSENCE | PROFILE},
+	{LS_RULE_MAX_POINTS, COUNTING | ABSENCE | PROFILE},
+};
+
+/* Columns that no rule can have yet */
+static const int unsupported_columns[] = {
+	LS_RULE_PER, LS_RULE_MAX_PER, LS_RULE_TAG,
+	LS_RULE_CANCELLED_BY, LS_RULE_CANCELLED_CONDITION, LS_RULE_CANCELLED_SOURCE, LS_RULE_CANCELLED_PER,
+	LS_RULE_FOLLOWED_PER, LS_RULE_FOLLOWS,
+	LS_RULE_HOLDS_FROM, LS_RULE_HOLDS_UNTIL,
+	LS_RULE_MEMBERS, LS_RULE_UNLESS
 };
 
 /* A rule under examination. */
@@ -125,7 +151,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	{
 		if (strcmp(words[i], word) == 0)
 			return i;
-		if (words != ls_model_kind_names || i != LS_SEQUENCE)
+		if (words != ls_model_kind_names || (i != LS_SEQUENCE && i != LS_COMBO))
 			allowed = lappend(allowed, unconstify(char *, words[i]));
 	}
 	nearest = ls_suggest_word(word, allowed);
@@ -137,16 +163,27 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	return -1;
 }
 
+/* has_decay tells whether points of rules of this kind can fall with age. */
+static bool
+has_decay(const RuleCheck *check)
+{
+	const char *kind = check->row.kind;
+
+	return kind == NULL || strcmp(kind, "event") == 0 || strcmp(kind, "sequence") == 0;
+}
+
 /* set_defaults fills in what is NULL and does not depend on the model. */
 static void
 set_defaults(RuleCheck *check)
 {
 	if (is_null(check, LS_RULE_KIND))
 		set_value(check, LS_RULE_KIND, CStringGetTextDatum("event"));
-	if (is_null(check, LS_RULE_AT_LEAST))
+	if (is_null(check, LS_RULE_AT_LEAST) && strcmp(check->row.kind ? check->row.kind : "", "combo") != 0)
 		set_value(check, LS_RULE_AT_LEAST, Int32GetDatum(1));
 	if (is_null(check, LS_RULE_DECAY))
-		set_value(check, LS_RULE_DECAY, CStringGetTextDatum("none"));
+		set_value(check, LS_RULE_DECAY,
+				  CStringGetTextDatum(is_null(check, LS_RULE_DECAY_INTERVAL) || !has_decay(check) ?
+									  "none" : "half_life"));
 	if (is_null(check, LS_RULE_NEGATED))
 		set_value(check, LS_RULE_NEGATED, BoolGetDatum(false));
 	if (is_null(check, LS_RULE_DISQUALIFIES))
@@ -199,11 +236,11 @@ check_words(RuleCheck *check)
 
 	check->kind = find_word(check, "kind", row->kind,
 							ls_model_kind_names, LS_NKINDS);
-	if (check->kind == LS_SEQUENCE)
+	if (check->kind == LS_SEQUENCE || check->kind == LS_COMBO)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("rules of kind sequence are not supported yet"),
-				 errdetail("The kind of %s is sequence.", check->where)));
+				 errmsg("rules of kind %s are not supported yet", row->kind),
+				 errdetail("The kind of %s is %s.", check->where, row->kind)));
 	check->decay.kind = find_word(check, "decay", row->decay,
 								  decay_words, lengthof(decay_words));
 	check->once = row->award ?
@@ -218,7 +255,7 @@ is_given(const RuleCheck *check, int column)
 	switch (column)
 	{
 		case LS_RULE_AT_LEAST:
-			return check->row.at_least != 1;
+			return !is_null(check, column) && check->row.at_least != 1;
 		case LS_RULE_DECAY:
 			return check->decay.kind != LS_DECAY_NONE;
 		case LS_RULE_NEGATED:
@@ -286,7 +323,14 @@ check_columns(const RuleCheck *check)
 				 column == LS_RULE_NEGATED ? errhint("Leave it false.") :
 				 errhint("Leave it NULL.")));
 	}
-	if (check->kind == LS_EVENT && check->once)
+	for (int i = 0; i < (int) lengthof(unsupported_columns); i++)
+		if (!is_null(check, unsupported_columns[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" is not supported yet",
+							NameStr(TupleDescAttr(check->desc, unsupported_columns[i] - 1)->attname)),
+					 errdetail("It is set in %s.", check->where)));
+	if ((check->kind == LS_EVENT || check->kind == LS_SEQUENCE) && check->once)
 	{
 		if (check->row.weight)
 			refuse_unawarded(check, "weight");

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
+#include "definitions/locks.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -48,7 +49,7 @@ usec(const Interval *interval)
 	return result;
 }
 
-const char *const ls_model_kind_names[LS_NKINDS] = {"event", "absence", "sequence", "profile"};
+const char *const ls_model_kind_names[LS_NKINDS] = {"event", "absence", "sequence", "profile", "combo"};
 
 static LsKind
 kind_of(const char *kind)
@@ -126,6 +127,29 @@ sign_text(StringInfo to, const char *value)
 }
 
 /*
+ * sign_keyed adds which rows count together, cancel each other and follow each other; nothing
+ * for a rule without any of these, so that its signature stays what it was.
+ */
+static void
+sign_keyed(StringInfo to, const LsRuleRow *row, const LsRule *rule)
+{
+	const char *const texts[] = {row->per, row->tag, row->cancelled_by, row->cancelled_condition,
+		row->cancelled_source, row->cancelled_per, row->followed_by, row->followed_condition,
+	row->followed_source, row->followed_per, row->follows};
+	bool		any = false;
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		any = any || texts[i];
+	if (!any && rule->kind != LS_SEQUENCE)
+		return;
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		sign_text(to, texts[i]);
+	appendStringInfo(to, INT64_FORMAT ",%d,%d,", usec(row->max_gap), row->negated, !row->max_per_null);
+	if (!row->max_per_null && rule->decay.kind != LS_DECAY_NONE)
+		appendStringInfo(to, "%.17g,%.17g,", rule->points, row->max_per);
+}
+
+/*
  * ls_model_rule_signature gives what a rule's slots depend on: rules of the same
  * signature match the same rows and keep the same sums, so that a change of anything
  * else needs no backfill.
@@ -155,6 +179,7 @@ ls_model_rule_signature(const LsRuleRow *row)
 						 rule.decay.interval, rule.decay.keep);
 	if (rule.bucketed && rule.span == 0 && !isinf(rule.max_per_period))
 		appendStringInfo(&s, "%.17g,%.17g,", rule.points, rule.max_per_period);
+	sign_keyed(&s, row, &rule);
 	return s.data;
 }
 
@@ -322,7 +347,7 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		if (source)
 			rule->source = source - model->sources;
 	}
-	rule->skip = (rule->version == 0 && !load->definition) || rule->kind == LS_SEQUENCE;
+	rule->skip = (rule->version == 0 && !load->definition) || rule->kind == LS_SEQUENCE || rule->kind == LS_COMBO;
 	if ((rule->bucketed && rule->period <= 0) ||
 		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
@@ -365,7 +390,7 @@ out_of_step(const LsRuleRow *row, const LsRule *rule)
 
 	if (rule->broken)
 		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
-	return disabled && rule->kind != LS_SEQUENCE;
+	return disabled && rule->kind != LS_SEQUENCE && rule->kind != LS_COMBO;
 }
 
 static void
@@ -603,7 +628,7 @@ load_identity(LsModel *model, const LsModelRow *row)
 	const char *visitors = row->visitors_of ? row->model : ls_lead_visitors_model(row->model);
 
 	model->visitors_of = row->visitors_of;
-	model->rank = ls_lead_rank(row->model);
+	model->rank = ls_lock_rank(row->model);
 	if (model->visitors_of == NULL)
 		model->merged_table = ls_extension_table(psprintf("merged_%s", definer), false);
 	if (visitors)

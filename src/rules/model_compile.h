@@ -25,10 +25,11 @@ typedef enum LsKind
 	LS_EVENT,
 	LS_ABSENCE,
 	LS_SEQUENCE,
-	LS_PROFILE
+	LS_PROFILE,
+	LS_COMBO
 } LsKind;
 
-#define LS_NKINDS	(LS_PROFILE + 1)
+#define LS_NKINDS	(LS_COMBO + 1)
 extern const char *const ls_model_kind_names[LS_NKINDS];
 
 /* How often an expression failed, and how it did the first time */
@@ -76,6 +77,15 @@ typedef struct LsRule
 	bool		backfilling;	/* a job backfills it: it matches, but gives no points */
 	bool		watched;		/* an action waits for it to come into force */
 	bool		plain;			/* each event adds points, without limits and periods */
+	bool		keyed;			/* what a row counts depends on other rows: the next lines */
+	bool		has_per;		/* rows count, cancel and follow by value */
+	bool		latest_only;	/* of rows of equal value: per without max_per */
+	bool		cancels;		/* some rows cancel others */
+	bool		tagged;
+	bool		negated;		/* sequence: what counts is that none follows */
+	int64		max_gap;		/* of a sequence */
+	double		max_per;		/* infinity: none */
+	struct LsRule *follows;		/* the sequence whose counted events are followed; NULL: rows are */
 	int			half_life;		/* index, of a sum that decays; else -1 */
 	ErrorData  *broken;			/* why it could not be compiled */
 	bool		broken_reported;
@@ -292,11 +302,38 @@ typedef struct LsModelDefinition
 	const LsModelVersion *limits;	/* NULL: those of the catalog */
 } LsModelDefinition;
 
-/* What a row of a source has matched */
+/* What a row is to a keyed rule: it may be several of these */
+#define LS_ROLE_COUNTS	1		/* a row of E */
+#define LS_ROLE_FOLLOWS	2
+#define LS_ROLE_CANCELS	4
+
+/*
+ * A value of per, followed_per or cancelled_per: equal where these are equal as their type's =
+ * says, text bytewise.
+ */
+typedef struct LsRowValue
+{
+	uint64		high;
+	uint64		low;
+} LsRowValue;
+
+/* What a match has besides where its rule is keyed */
+typedef struct LsRowRoles
+{
+	int			roles;
+	LsRowValue	counts;			/* by role: value under which it counts, ... */
+	LsRowValue	follows;		/* ... follows, ... */
+	LsRowValue	cancels;		/* ... cancels; 0 without per */
+	int			ntags;
+	char	  **tags;			/* no two equal */
+} LsRowRoles;
+
+/* What a row of a source has matched; one match a rule */
 typedef struct LsMatch
 {
 	LsRule	   *rule;
 	double		weight;
+	LsRowRoles *roles;			/* of a keyed rule; else NULL */
 } LsMatch;
 
 /* One row of a source, seen by the rules */

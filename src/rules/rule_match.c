@@ -248,6 +248,7 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 			 !matches(model, rule, row, econtext, event->contact, &weight)))
 			continue;
 		event->matches[event->nmatches].rule = rule;
+		event->matches[event->nmatches].roles = NULL;
 		event->matches[event->nmatches++].weight = weight;
 	}
 }
