@@ -4,11 +4,12 @@
 # grows.  Each round runs every variant, in another order; medians are compared.
 # `make bench` builds, installs, and runs this in a cluster of its own:
 #
-#   PG_CONFIG=... perl -I test/perl test/bench/times.pl [--scale=0.1] [--out=bench-results] [part ...]
+#   PG_CONFIG=... perl -I test/perl test/bench/times.pl [--scale=0.1] [--out=bench-results]
+#       [--rounds=3] [--seconds=1] [part ...]
 #
 # not as root, with PostgreSQL's test modules in PERL5LIB; leadscore must be installed.
 # The scale is that of tables and of seconds: 0.1 takes less than five minutes, 1 about
-# three quarters of an hour.  Parts: single bulk reading backfill midnight rules names contacts rows.
+# three quarters of an hour; seconds are those of pgbench.  Parts: single bulk reading backfill midnight rules names contacts rows.
 use strict;
 use warnings;
 
@@ -20,14 +21,14 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes 'time';
 
-my ($scale, $out) = ($ENV{LEADSCORE_SCALE} || 0.1, 'bench-results');
-GetOptions('scale=f' => \$scale, 'out=s' => \$out) or die "see the head of $0\n";
+my ($scale, $out, $rounds, $seconds) = ($ENV{LEADSCORE_SCALE} || 0.1, 'bench-results');
+GetOptions('scale=f' => \$scale, 'out=s' => \$out, 'rounds=i' => \$rounds, 'seconds=i' => \$seconds) or die "see the head of $0\n";
 my @parts = qw(single bulk reading backfill midnight rules names contacts rows);
 my %parts = map { $_ => 1 } @ARGV ? @ARGV : @parts;
 
 my $short = $scale < 0.5;
-my $rounds = $short ? 3 : 7;
-my $seconds = $short ? 1 : 5;
+$rounds ||= $short ? 3 : 7;
+$seconds ||= $short ? 1 : 5;
 my $contacts = int(200_000 * $scale);
 mkdir $out;
 my $report = BenchReport->new(abs_path($out));
