@@ -330,8 +330,7 @@ matches_as_before(const LsCapture *capture, int number)
 		const LsRule *rule = &model->rules[i];
 
 		if (rule->kind != LS_PROFILE &&
-			(rule->broken || rule->backfilling || !ls_expr_is_fixed(rule->condition) ||
-			 !ls_expr_is_fixed(rule->weight)))
+			(rule->broken || rule->backfilling || !ls_rule_is_fixed(rule)))
 			return false;
 	}
 	return true;

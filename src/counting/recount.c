@@ -372,7 +372,7 @@ leave_out(LsModel *model, List *versions)
 	{
 		LsSource   *source = &model->sources[i];
 
-		ls_model_source_index(model, source);
+		ls_match_index_source(model, source);
 		if (source->max_matches == 0 && source->broken == NULL)
 			source->unread = true;
 	}

@@ -45,17 +45,39 @@ ls_current_names_text(const LsRuleRow *rule, int text)
 	return *text_of(unconstify(LsRuleRow *, rule), text);
 }
 
-/* ls_current_names_text_source gives the source whose rows that expression reads. */
+/*
+ * ls_current_names_meant gives the expression that is meant, which is the text of per where
+ * followed_per or cancelled_per is left out.
+ */
 char *
-ls_current_names_text_source(const LsRuleRow *rule, int text)
+ls_current_names_meant(const LsRuleRow *rule, int text)
 {
-	LsRuleTextRow row = ls_current_names_texts[text].row;
+	char	   *own = ls_current_names_text(rule, text);
 
+	if (own)
+		return own;
+	if ((text == LS_TEXT_FOLLOWED_PER && strcmp(rule->kind, "sequence") == 0) ||
+		(text == LS_TEXT_CANCELLED_PER && ls_lead_rule_cancels(rule)))
+		return rule->per;
+	return NULL;
+}
+
+/* ls_current_names_row_source gives the source of rows that count, follow or cancel. */
+char *
+ls_current_names_row_source(const LsRuleRow *rule, LsRuleTextRow row)
+{
 	if (row == LS_ROW_FOLLOWER && rule->followed_source)
 		return rule->followed_source;
 	if (row == LS_ROW_CANCELLER && rule->cancelled_source)
 		return rule->cancelled_source;
 	return rule->source;
+}
+
+/* ls_current_names_text_source gives the source whose rows an expression reads. */
+char *
+ls_current_names_text_source(const LsRuleRow *rule, int text)
+{
+	return ls_current_names_row_source(rule, ls_current_names_texts[text].row);
 }
 
 /* ---------- rules ---------- */

@@ -26,6 +26,8 @@ typedef enum LsRuleTextRow
 	LS_ROW_CANCELLER
 } LsRuleTextRow;
 
+#define LS_NROWS (LS_ROW_CANCELLER + 1)
+
 /* A column of rules that has an expression */
 typedef struct LsRuleText
 {
@@ -34,10 +36,26 @@ typedef struct LsRuleText
 	size_t		offset;			/* in LsRuleRow */
 } LsRuleText;
 
-#define LS_RULE_NTEXTS 10
+/* places in ls_current_names_texts */
+enum LsRuleTextNumber
+{
+	LS_TEXT_CONDITION,
+	LS_TEXT_WEIGHT,
+	LS_TEXT_FOLLOWED_CONDITION,
+	LS_TEXT_PER,
+	LS_TEXT_TAG,
+	LS_TEXT_CANCELLED_CONDITION,
+	LS_TEXT_CANCELLED_PER,
+	LS_TEXT_FOLLOWED_PER,
+	LS_TEXT_HOLDS_FROM,
+	LS_TEXT_HOLDS_UNTIL,
+	LS_RULE_NTEXTS
+};
 
 extern const LsRuleText ls_current_names_texts[LS_RULE_NTEXTS];
 extern char *ls_current_names_text(const LsRuleRow *rule, int text);
+extern char *ls_current_names_meant(const LsRuleRow *rule, int text);
+extern char *ls_current_names_row_source(const LsRuleRow *rule, LsRuleTextRow row);
 extern char *ls_current_names_text_source(const LsRuleRow *rule, int text);
 
 #endif							/* LEADSCORE_CURRENT_NAMES_H */

@@ -133,6 +133,13 @@ ls_lead_rule_is_disabled(const LsRuleRow *rule)
 	return !rule->backfilled_version_null && rule->backfilled_version == 0;
 }
 
+/* ls_lead_rule_cancels tells whether some rows cancel others of a rule. */
+static inline bool
+ls_lead_rule_cancels(const LsRuleRow *rule)
+{
+	return rule->cancelled_by || rule->cancelled_condition || rule->cancelled_source;
+}
+
 /* ls_lead_rule_version gives the version under which a rule is matched; 0: under none. */
 static inline int64
 ls_lead_rule_version(const LsRuleRow *rule)

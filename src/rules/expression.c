@@ -25,8 +25,10 @@
  */
 #include "rules/expression.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
@@ -63,6 +65,95 @@ typedef struct LsTry
 	MemoryContext context;
 	LsExpr	   *expr;
 } LsTry;
+
+/* ---------- planning ---------- */
+
+/* The columns of an expression that is being planned. */
+typedef struct Hidden
+{
+	List	   *columns;		/* Vars, by their parameters' numbers */
+	bool		constants;		/* so that functions of them are not folded */
+} Hidden;
+
+/*
+ * hide makes a parameter of each column, of a kind of its own: an expression may
+ * have others, which are PARAM_EXTERN.
+ */
+static Node *
+hide(Node *node, void *context)
+{
+	Hidden   *hidden = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		Const		like = {.consttype = var->vartype, .consttypmod = var->vartypmod,
+		.constcollid = var->varcollid, .location = var->location};
+		Param	   *param = (Param *) ls_expr_param(list_length(hidden->columns), &like);
+
+		param->paramkind = PARAM_EXEC;
+		hidden->columns = lappend(hidden->columns, var);
+		return (Node *) param;
+	}
+	if (hidden->constants && IsA(node, Const))
+		return ls_expr_param(1, (Const *) node);
+	return expression_tree_mutator(node, hide, context);
+}
+
+/* show copies an expression with its columns restored. */
+static Node *
+show(Node *node, void *context)
+{
+	Hidden   *hidden = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC)
+		return copyObject(list_nth(hidden->columns, ((Param *) node)->paramid));
+	return expression_tree_mutator(node, show, context);
+}
+
+/*
+ * plan plans an expression; the executable form is made in the given memory
+ * context.  *cached is for checks of its validity, and has to be freed.
+ */
+static Node *
+plan(Node *analysed, MemoryContext context, CachedExpression **cached)
+{
+	Hidden	hidden = {0};
+	MemoryContext old;
+	Node	   *planned;
+
+	*cached = GetCachedExpression(hide(analysed, &hidden));
+	old = MemoryContextSwitchTo(context);
+	planned = show((*cached)->expr, &hidden);
+	MemoryContextSwitchTo(old);
+	return planned;
+}
+
+/*
+ * watch_functions adds what a cached expression does not depend on: a
+ * function of constants is folded to a constant, and no invalidation of it arrives.
+ * So a second one is cached, with parameters in place of constants.
+ */
+static void
+watch_functions(LsCompile *c, CachedExpression **watched)
+{
+	Hidden	hidden = {.constants = true};
+	ListCell   *lc;
+
+	foreach(lc, c->functions)
+	{
+		if (lfirst_oid(lc) >= FirstNormalObjectId)
+		{
+			*watched = GetCachedExpression(hide(c->analysed, &hidden));
+			ls_expr_gather_functions(c, (*watched)->expr);
+			break;
+		}
+	}
+}
 
 /* ---------- compiling ---------- */
 
@@ -136,6 +227,8 @@ build(LsCompile *c)
 	expr->where = pstrdup(c->spec->where);
 	expr->users = 1;
 	expr->role = c->spec->role;
+	expr->type = c->type;
+	expr->form = c->form;
 	pull_varattnos(c->analysed, 1, &expr->columns);
 	pull_varattnos(planned, 1, &expr->columns);
 	MemoryContextSwitchTo(old);
@@ -152,9 +245,9 @@ build(LsCompile *c)
 	{
 		if (c->spec->use == LS_EXPR_COLUMN)
 			pin_settings();
-		expr->planned = planned = ls_expr_plan(planned, own, &expr->cached);
+		expr->planned = planned = plan(planned, own, &expr->cached);
 		ls_expr_check_immutable(c, planned);
-		ls_expr_watch_functions(c, &expr->watched);
+		watch_functions(c, &expr->watched);
 		convert_saop_to_hashed_saop(planned);
 		ls_expr_gather_functions(c, planned);
 		ls_expr_classify(expr, planned);

@@ -21,6 +21,8 @@ typedef enum LsExprUse
 {
 	LS_EXPR_CONDITION,			/* gives boolean */
 	LS_EXPR_WEIGHT,				/* gives float8 */
+	LS_EXPR_VALUE,				/* gives what a value is told apart by (LsExprForm) */
+	LS_EXPR_TAGS,				/* gives text or text[] */
 	LS_EXPR_COLUMN				/* a column of the table, turned into a type */
 } LsExprUse;
 
@@ -36,6 +38,16 @@ typedef struct LsExprSpec
 	List	   *variables;		/* further float8 names that it may use, which hide columns */
 	bool		advise;			/* warn its author of what may not be meant */
 } LsExprSpec;
+
+/* What an expression of a value gives, by which values of its type are told apart */
+typedef enum LsExprForm
+{
+	LS_FORM_DATUM,				/* passed by value, equal where it is byte by byte */
+	LS_FORM_UUID,
+	LS_FORM_TEXT,
+	LS_FORM_LABEL,				/* of an enum */
+	LS_FORM_HASHES				/* int8[]: two hashes of the value */
+} LsExprForm;
 
 typedef enum LsExprResult
 {
@@ -66,6 +78,8 @@ typedef struct LsExpr
 	LsReach		reach;			/* what running it reaches */
 	bool		builtin;		/* only PostgreSQL's own functions, run without a subtransaction */
 	bool		safe;			/* nothing in it can fail: all leakproof */
+	Oid			type;			/* of values: base type, text for all character types */
+	LsExprForm	form;
 	AttrNumber	attno;			/* of a plain column without conversion, else 0 */
 } LsExpr;
 

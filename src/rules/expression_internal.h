@@ -3,9 +3,8 @@
  * expression_internal.h
  *		What the expression files share while an expression is compiled.
  *
- * expression_parse.c turns the text into an expression, expression_plan.c has it
- * planned, expression_check.c checks it; expression.c calls the three, and stores and
- * runs the result.
+ * expression_parse.c turns the text into an expression, expression_check.c checks it;
+ * expression.c calls the two, has it planned, and stores and runs the result.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +28,8 @@ typedef struct LsCompile
 	LsReach		reach;			/* ... and all that these reach */
 	List	   *clock_words;	/* where literals like 'today' are */
 	List	   *numbers;		/* constants, cast as their operators want them */
+	Oid			type;			/* of a value ... */
+	LsExprForm	form;			/* ... and what comes out of it */
 	bool		resolving;		/* names are being looked up */
 	bool		named;			/* the message says which expression it is */
 } LsCompile;
@@ -53,11 +54,6 @@ extern Node *ls_expr_param(int id, const Const *like);
 extern void ls_expr_gather_functions(LsCompile *c, Node *node);
 extern void ls_expr_analyse(LsCompile *c);
 extern void ls_expr_read_text(LsCompile *c);
-
-/* expression_plan.c */
-extern Node *ls_expr_plan(Node *analysed, MemoryContext context,
-						  CachedExpression **cached);
-extern void ls_expr_watch_functions(LsCompile *c, CachedExpression **watched);
 
 /* expression_advice.c */
 extern LsExprAdvice *ls_expr_advise(const LsCompile *c);

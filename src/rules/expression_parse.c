@@ -34,6 +34,7 @@
 #include "utils/regproc.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
 #include "base/suggest.h"
@@ -466,7 +467,133 @@ check_reach(LsCompile *c, Node *raw)
 	ls_reach_check(&c->reach, c->spec->role);
 }
 
-/* analyse_text parses and analyses a condition or a weight. */
+/* refuse_type raises the error that an expression is of another type than is wanted. */
+static void
+refuse_type(LsCompile *c, const char *wanted, Node *expr, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("%s must be of type %s, not %s", ls_expr_named(c), wanted,
+					format_type_be(exprType(expr))),
+			 hint ? errhint("%s", hint) : 0,
+			 parser_errposition(c->pstate, exprLocation(expr))));
+}
+
+/* coerce turns an expression into a type, or gives NULL. */
+static Node *
+coerce(LsCompile *c, Node *expr, Oid type, CoercionContext context)
+{
+	return coerce_to_target_type(c->pstate, expr, exprType(expr), type, -1, context,
+								 COERCE_IMPLICIT_CAST, -1);
+}
+
+/*
+ * form_of tells by what values of a type are told apart.  Of types that are equal where
+ * they are byte by byte there need be no hash.
+ */
+static LsExprForm
+form_of(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return LS_FORM_DATUM;
+		case UUIDOID:
+			return LS_FORM_UUID;
+		case TEXTOID:
+		case VARCHAROID:
+			return LS_FORM_TEXT;
+		default:
+			return type_is_enum(type) ? LS_FORM_LABEL : LS_FORM_HASHES;
+	}
+}
+
+/*
+ * hash_function gives the function that hashes values of a type with a seed.  That of a
+ * label hashes the number of its row, which a dump does not keep.
+ */
+static Oid
+hash_function(LsCompile *c, Node *expr)
+{
+	Oid			function = lookup_type_cache(c->type, TYPECACHE_HASH_EXTENDED_PROC)->hash_extended_proc;
+	LsReach		reach = {NIL};
+	ListCell   *lc;
+
+	ls_reach_type(&reach, c->type);
+	foreach(lc, reach.types)
+		if (type_is_enum(lfirst_oid(lc)))
+			function = InvalidOid;
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s cannot be of type %s", ls_expr_named(c), format_type_be(exprType(expr))),
+				 errdetail("Rows are told apart by a hash of the value, which this type does not have."),
+				 errhint("Cast it to text, as in (expression)::text."),
+				 parser_errposition(c->pstate, exprLocation(expr))));
+	return function;
+}
+
+/* hashes_of makes an expression of two hashes of a value, each with its own seed. */
+static Node *
+hashes_of(LsCompile *c, Node *expr)
+{
+	Oid			function = hash_function(c, expr);
+	ArrayExpr  *hashes = makeNode(ArrayExpr);
+
+	hashes->array_typeid = INT8ARRAYOID;
+	hashes->element_typeid = INT8OID;
+	hashes->location = -1;
+	for (int seed = 1; seed <= 2; seed++)
+	{
+		Const	   *number = makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(seed), false,
+									   FLOAT8PASSBYVAL);
+
+		hashes->elements = lappend(hashes->elements,
+								   makeFuncExpr(function, INT8OID, list_make2(copyObject(expr), number),
+												InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL));
+	}
+	return (Node *) hashes;
+}
+
+/* value_of makes an expression of what a value is told apart by. */
+static Node *
+value_of(LsCompile *c, Node *expr)
+{
+	if (exprType(expr) == UNKNOWNOID)
+		expr = coerce(c, expr, TEXTOID, COERCION_IMPLICIT);
+	c->type = getBaseType(exprType(expr));
+	c->form = form_of(c->type);
+	if (c->form == LS_FORM_HASHES)
+		return hashes_of(c, expr);
+	if (c->form != LS_FORM_TEXT)
+		return expr;
+	c->type = TEXTOID;
+	return coerce(c, expr, TEXTOID, COERCION_IMPLICIT);
+}
+
+/* tags_of makes an expression of text or text[]. */
+static Node *
+tags_of(LsCompile *c, Node *expr)
+{
+	bool		many = OidIsValid(get_element_type(getBaseType(exprType(expr))));
+	Node	   *result = coerce(c, expr, many ? TEXTARRAYOID : TEXTOID, COERCION_IMPLICIT);
+
+	if (result == NULL)
+		refuse_type(c, "text or text[]", expr, "Cast it to text, as in (expression)::text.");
+	c->type = many ? TEXTARRAYOID : TEXTOID;
+	return result;
+}
+
+/* analyse_text parses and analyses a text. */
 static Node *
 analyse_text(LsCompile *c)
 {
@@ -491,16 +618,13 @@ analyse_text(LsCompile *c)
 	expr = transformExpr(c->pstate, raw, EXPR_KIND_OTHER);
 	c->resolving = false;
 	refuse_analysed(expr, c);
-
-	result = coerce_to_target_type(c->pstate, expr, exprType(expr), wanted, -1,
-								   condition ? COERCION_ASSIGNMENT : COERCION_IMPLICIT,
-								   COERCE_IMPLICIT_CAST, -1);
+	if (c->spec->use == LS_EXPR_VALUE)
+		return value_of(c, expr);
+	if (c->spec->use == LS_EXPR_TAGS)
+		return tags_of(c, expr);
+	result = coerce(c, expr, wanted, condition ? COERCION_ASSIGNMENT : COERCION_IMPLICIT);
 	if (result == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s must be of type %s, not %s", ls_expr_named(c),
-						format_type_be(wanted), format_type_be(exprType(expr))),
-				 parser_errposition(c->pstate, exprLocation(expr))));
+		refuse_type(c, format_type_be(wanted), expr, NULL);
 	return result;
 }
 

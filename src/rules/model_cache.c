@@ -35,11 +35,11 @@ expressions_valid(LsModel *model)
 {
 	for (int i = 0; i < model->nrules; i++)
 	{
-		LsRule	   *rule = &model->rules[i];
+		LsExpr	  **exprs = model->rules[i].exprs;
 
-		if ((rule->condition && !ls_expr_valid(rule->condition)) ||
-			(rule->weight && !ls_expr_valid(rule->weight)))
-			return false;
+		for (int j = 0; j < LS_RULE_NTEXTS; j++)
+			if (exprs[j] && !ls_expr_valid(exprs[j]))
+				return false;
 	}
 	for (int i = 0; i < model->nstages; i++)
 		if (model->stages[i].condition &&

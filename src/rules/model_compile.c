@@ -73,6 +73,22 @@ decay_of(const char *decay)
 	return LS_DECAY_NONE;
 }
 
+/* derive_keyed fills in which of a rule's rows depend on others. */
+static void
+derive_keyed(const LsRuleRow *row, LsRule *rule)
+{
+	bool		counting = rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE;
+
+	rule->max_per = row->max_per_null ? INFINITY : row->max_per;
+	rule->has_per = counting && row->per != NULL;
+	rule->latest_only = rule->has_per && row->max_per_null;
+	rule->cancels = counting && ls_lead_rule_cancels(row);
+	rule->tagged = counting && row->tag != NULL;
+	rule->negated = rule->kind == LS_SEQUENCE && row->negated;
+	rule->max_gap = usec(row->max_gap);
+	rule->keyed = rule->has_per || rule->cancels || rule->tagged || rule->kind == LS_SEQUENCE;
+}
+
 /*
  * ls_model_derive_rule fills in what follows from a rule's own columns; what needs
  * the model (category, source, expressions) is left alone.
@@ -100,6 +116,7 @@ ls_model_derive_rule(const LsRuleRow *row, LsRule *rule)
 	rule->events_before = row->events_before;
 	rule->backfilling = row->backfilling_version != 0;
 	rule->version = ls_lead_rule_version(row);
+	derive_keyed(row, rule);
 
 	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
@@ -323,6 +340,67 @@ load_source(Load *load, LsSourceRow *row, LsSource *source)
 	ls_relation_close(rel, locked);
 }
 
+/* load_rows finds which rows of which sources a rule looks at. */
+static void
+load_rows(Load *load, LsRuleRow *row, LsRule *rule)
+{
+	char	   *const events[] = {row->event, row->followed_by, row->cancelled_by};
+	const bool	read[] = {
+		rule->kind == LS_ABSENCE || rule->kind == LS_EVENT ||
+		(rule->kind == LS_SEQUENCE && row->follows == NULL),
+		rule->kind == LS_SEQUENCE, rule->cancels
+	};
+
+	for (int i = 0; i < LS_NROWS; i++)
+	{
+		const char *name = ls_current_names_row_source(row, i);
+		LsSource   *source = name ? ls_model_source_by_name(load->model, name) : NULL;
+
+		rule->rows[i].source = source ? source - load->model->sources : -1;
+		rule->rows[i].event = events[i];
+		/* visitors have no row of a source that is not theirs */
+		rule->rows[i].read = read[i] && (source || i == LS_ROW_OWN);
+	}
+}
+
+/*
+ * rows_error gives the error that rows which follow or cancel cannot be read, or those that
+ * count; NULL: they can.
+ */
+static ErrorData *
+rows_error(const LsModel *model, const LsRuleRow *row, const LsRule *rule)
+{
+	for (int i = 0; i < LS_NROWS; i++)
+	{
+		int			source = rule->rows[i].source;
+		bool		wanted = i == LS_ROW_OWN || (i == LS_ROW_FOLLOWER ? rule->kind == LS_SEQUENCE :
+												 rule->cancels);
+
+		if (wanted && source >= 0 && model->sources[source].broken)
+			return model->sources[source].broken;
+		if (wanted && source < 0 && model->visitors_of == NULL && ls_current_names_row_source(row, i))
+			return ls_rule_make_error(ERRCODE_UNDEFINED_OBJECT, "its source is not attached");
+	}
+	return NULL;
+}
+
+/* load_texts takes the texts of a rule that are compiled.  False where it has none. */
+static bool
+load_texts(const LsRuleRow *row, LsRule *rule)
+{
+	bool		any = false;
+
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+	{
+		const LsRuleRows *rows = &rule->rows[ls_current_names_texts[i].row];
+
+		if (rule->kind == LS_PROFILE || (rows->read && rows->source >= 0))
+			rule->texts[i] = ls_current_names_meant(row, i);
+		any = any || rule->texts[i];
+	}
+	return any;
+}
+
 /*
  * load_rule prepares a rule, and compiles its expressions against the table that it
  * reads, unless these can wait.
@@ -331,7 +409,7 @@ static void
 load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 {
 	LsModel    *model = load->model;
-	LsSource   *source = NULL;
+	ErrorData  *error;
 
 	rule->name = row->name;
 	rule->event = row->event;
@@ -340,42 +418,32 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 	for (int i = 0; i < model->ncategories; i++)
 		if (strcmp(model->categories[i].name, row->category) == 0)
 			rule->category = i;
-	rule->source = -1;
-	if (row->source)
-	{
-		source = ls_model_source_by_name(model, row->source);
-		if (source)
-			rule->source = source - model->sources;
-	}
-	rule->skip = (rule->version == 0 && !load->definition) || rule->kind == LS_SEQUENCE || rule->kind == LS_COMBO;
+	load_rows(load, row, rule);
+	rule->source = rule->rows[LS_ROW_OWN].source;
+	rule->skip = (rule->version == 0 && !load->definition) || rule->kind == LS_COMBO;
 	if ((rule->bucketed && rule->period <= 0) ||
 		(rule->kind == LS_ABSENCE && rule->idle <= 0) ||
+		(rule->kind == LS_SEQUENCE && rule->max_gap <= 0) ||
 		(rule->decay.kind != LS_DECAY_NONE && rule->decay.interval <= 0))
 		rule->broken = ls_rule_make_error(ERRCODE_INVALID_PARAMETER_VALUE,
 									"one of its intervals is not greater than 0");
-	if (model->visitors_of && row->source && source == NULL)
+	if (model->visitors_of && row->source && rule->source < 0)
 		rule->skip = true;		/* visitors have no source for it */
-	else if (rule->category < 0 || (row->source && source == NULL))
+	else if (rule->category < 0 || (row->source && rule->source < 0))
 		rule->broken = ls_rule_make_error(ERRCODE_UNDEFINED_OBJECT,
 									"its source is not attached");
-	else if (source && source->broken)
-		rule->broken = source->broken;
+	else if ((error = rows_error(model, row, rule)) != NULL)
+		rule->broken = error;
 	if (model->suspended && !model->unreadable)
 		rule->broken = model->suspended;
 	if (rule->broken)
 		rule->skip = true;
-	if (rule->broken || (row->condition == NULL && row->weight == NULL) ||
-		(source == NULL && rule->kind != LS_PROFILE))
-		return;
-
 	/* it is not evaluated, and its stored result stays */
-	if (model->unreadable && rule->kind == LS_PROFILE)
+	if (rule->broken || (model->unreadable && rule->kind == LS_PROFILE) || !load_texts(row, rule))
 		return;
-	rule->condition_text = row->condition;
-	rule->weight_text = row->weight;
 	rule->uncompiled = true;
 	model->nuncompiled++;
-	if (!load->lazily || ls_lead_rule_is_disabled(row) || !ls_rule_can_wait(source, rule))
+	if (!load->lazily || ls_lead_rule_is_disabled(row) || !ls_rule_can_wait(model, rule))
 		ls_rule_compile(model, rule);
 }
 
@@ -390,7 +458,7 @@ out_of_step(const LsRuleRow *row, const LsRule *rule)
 
 	if (rule->broken)
 		return !disabled && rule->broken->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
-	return disabled && rule->kind != LS_SEQUENCE && rule->kind != LS_COMBO;
+	return disabled && rule->kind != LS_COMBO;
 }
 
 static void
@@ -589,37 +657,6 @@ load_actions(Load *load)
 			model->levels[model->nlevels++] = model->levels[i];
 }
 
-/*
- * ls_model_source_index sorts a source's rules by the event that they name, so that
- * only those that may match a row are evaluated on it.
- */
-void
-ls_model_source_index(LsModel *model, LsSource *source)
-{
-	MemoryContext old = MemoryContextSwitchTo(model->context);
-	int			mine = source - model->sources;
-	LsRule	  **named = palloc(sizeof(LsRule *) * Max(1, model->nrules));
-	int			nnamed = 0;
-
-	source->anonymous = palloc(sizeof(LsRule *) * Max(1, model->nrules));
-	source->nanonymous = 0;
-	for (int i = 0; i < model->nrules; i++)
-	{
-		LsRule	   *rule = &model->rules[i];
-
-		if (rule->skip || rule->kind == LS_PROFILE ||
-			(rule->source != mine && rule->source != -1))
-			continue;
-		if (rule->event == NULL)
-			source->anonymous[source->nanonymous++] = rule;
-		else if (source->event)
-			named[nnamed++] = rule;
-	}
-	source->by_event = ls_match_event_index(model, named, nnamed);
-	source->max_matches = source->nanonymous + nnamed;
-	MemoryContextSwitchTo(old);
-}
-
 /* load_identity finds the tables for identity resolution. */
 static void
 load_identity(LsModel *model, const LsModelRow *row)
@@ -749,7 +786,7 @@ load_model(const char *name, Snapshot snapshot, const LsModelDefinition *definit
 	load_rules(&load);
 	load_actions(&load);
 	for (int i = 0; i < model->nsources; i++)
-		ls_model_source_index(model, &model->sources[i]);
+		ls_match_index_source(model, &model->sources[i]);
 	ls_reach_watch(&model->reach);
 	MemoryContextSwitchTo(old);
 	return model;

@@ -17,6 +17,7 @@
 
 #include "base/decay.h"
 #include "base/key.h"
+#include "definitions/current_names.h"
 #include "definitions/lead_tables.h"
 #include "rules/expression.h"
 
@@ -41,6 +42,14 @@ typedef struct LsFailures
 	char	   *contact;		/* contact of the row, NULL: not known */
 } LsFailures;
 
+/* The rows that count, follow or cancel, as LsRuleTextRow says */
+typedef struct LsRuleRows
+{
+	bool		read;			/* the rule has such rows */
+	int			source;			/* index, or -1: every source, or none */
+	char	   *event;			/* NULL: any */
+} LsRuleRows;
+
 typedef struct LsRule
 {
 	int64		rule_id;
@@ -49,11 +58,9 @@ typedef struct LsRule
 	int			category;		/* index */
 	int			source;			/* index, or -1: every source, or none */
 	char	   *event;			/* NULL: any */
-	LsExpr	   *condition;		/* NULL: always */
+	LsExpr	   *condition;		/* NULL: always; it and the weight are the first ones below */
 	LsExpr	   *weight;			/* NULL: 1 */
-	const char *condition_text; /* what these are compiled from ... */
-	const char *weight_text;
-	bool		uncompiled;		/* ... when the first event reaches the rule */
+	bool		uncompiled;		/* its texts are compiled when the first event reaches it */
 	double		points;
 	bool		once;
 	bool		enabled;
@@ -90,6 +97,9 @@ typedef struct LsRule
 	ErrorData  *broken;			/* why it could not be compiled */
 	bool		broken_reported;
 	LsFailures	failures;
+	LsRuleRows	rows[LS_NROWS]; /* of the kinds that are read from sources */
+	const char *texts[LS_RULE_NTEXTS];	/* what is meant, NULL: none */
+	LsExpr	   *exprs[LS_RULE_NTEXTS];	/* ... compiled */
 } LsRule;
 
 /*
@@ -137,13 +147,21 @@ typedef struct LsRowMemory
 	struct LsMatch *matches;
 } LsRowMemory;
 
+/* A rule that a row may match */
+typedef struct LsCandidate
+{
+	LsRule	   *rule;
+	int			roles;			/* what the row may be to it */
+	bool		named;			/* some event of the source has it among its own as well */
+} LsCandidate;
+
 typedef struct LsEventName
 {
 	LsName		name;
 	uint32		hash;
 	char		status;			/* simplehash */
 	int			nrules;
-	LsRule	  **rules;
+	LsCandidate *rules;
 	LsRowMemory *memory;		/* NULL: not made yet */
 } LsEventName;
 
@@ -163,7 +181,7 @@ typedef struct LsSource
 	Oid			time_type;
 	struct lsevent_hash *by_event;	/* rules that name an event */
 	int			nanonymous;		/* rules that do not */
-	LsRule	  **anonymous;
+	LsCandidate *anonymous;
 	int			max_matches;
 	Bitmapset  *columns;		/* attribute numbers that rules need */
 	bool		rules_wait;		/* rules may be compiled when they are reached ... */
@@ -302,10 +320,11 @@ typedef struct LsModelDefinition
 	const LsModelVersion *limits;	/* NULL: those of the catalog */
 } LsModelDefinition;
 
-/* What a row is to a keyed rule: it may be several of these */
-#define LS_ROLE_COUNTS	1		/* a row of E */
-#define LS_ROLE_FOLLOWS	2
-#define LS_ROLE_CANCELS	4
+/* What a row is to a rule: it may be several of these to a keyed one */
+#define LS_ROLE(row)	(1 << (row))
+#define LS_ROLE_COUNTS	LS_ROLE(LS_ROW_OWN)	/* a row of E */
+#define LS_ROLE_FOLLOWS	LS_ROLE(LS_ROW_FOLLOWER)
+#define LS_ROLE_CANCELS	LS_ROLE(LS_ROW_CANCELLER)
 
 /*
  * A value of per, followed_per or cancelled_per: equal where these are equal as their type's =
@@ -374,8 +393,16 @@ extern bool ls_match_contact(LsModel *model, LsSource *source, ExprContext *econ
 							 Datum *contact);
 extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
-extern struct lsevent_hash *ls_match_event_index(LsModel *model, LsRule **rules,
-												 int nrules);
+extern void ls_row_roles_try(LsModel *model, const LsCandidate *candidate, uint64 row,
+							 ExprContext *econtext, LsEvent *event);
+extern LsRowRoles *ls_row_roles_copy(const LsRowRoles *roles);
+extern bool ls_match_condition(LsModel *model, LsRule *rule, LsExpr *condition, uint64 row,
+							   ExprContext *econtext, Datum contact);
+extern bool ls_match_weight(LsModel *model, LsRule *rule, uint64 row, ExprContext *econtext,
+							Datum contact, double *weight);
+extern LsExprUse ls_rule_text_use(int text);
+extern ErrorData *ls_rule_types_error(LsExpr *const *exprs, const char *where);
+extern bool ls_rule_is_fixed(const LsRule *rule);
 extern LsExpr *ls_shared_parts_find(LsModel *model, LsExprUse use, Oid relation,
 									const char *text);
 extern void ls_shared_parts_add(LsModel *model, LsExprUse use, Oid relation, const char *text,
@@ -386,13 +413,13 @@ extern LsExpr *ls_rule_try_expression(LsModel *model, const LsExprSpec *spec,
 									  ErrorData **error);
 extern void ls_rule_need_columns(Bitmapset **columns, const LsExpr *expr);
 extern void ls_rule_let_wait(const LsModel *model, LsSource *source, Relation rel);
-extern bool ls_rule_can_wait(const LsSource *source, const LsRule *rule);
+extern bool ls_rule_can_wait(const LsModel *model, const LsRule *rule);
 extern void ls_rule_compile(LsModel *model, LsRule *rule);
 extern void ls_rule_compile_late(LsModel *model, LsRule *rule);
 extern void ls_rule_compile_rest(LsModel *model);
 extern LsRule *ls_model_search_rule(LsModel *model, int64 version);
 extern LsSource *ls_model_source_by_name(LsModel *model, const char *name);
-extern void ls_model_source_index(LsModel *model, LsSource *source);
+extern void ls_match_index_source(LsModel *model, LsSource *source);
 extern void ls_rule_failed(LsModel *model, LsRule *rule, ErrorData *error,
 						   const Datum *contact);
 extern void ls_rule_failure_of_key(LsModel *model, LsSource *source, ErrorData *error);

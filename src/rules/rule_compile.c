@@ -23,6 +23,7 @@
 #include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
@@ -130,34 +131,116 @@ is_own(const LsSource *source, const char *text)
 
 /* ls_rule_can_wait tells whether a rule can be compiled when an event reaches it. */
 bool
-ls_rule_can_wait(const LsSource *source, const LsRule *rule)
+ls_rule_can_wait(const LsModel *model, const LsRule *rule)
 {
-	return source && source->rules_wait && rule->kind != LS_PROFILE &&
-		is_own(source, rule->condition_text) && is_own(source, rule->weight_text);
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+	{
+		int			number = rule->rows[ls_current_names_texts[i].row].source;
+		const LsSource *source = number >= 0 ? &model->sources[number] : NULL;
+
+		if (rule->texts[i] && !(source && source->rules_wait && is_own(source, rule->texts[i])))
+			return false;
+	}
+	return true;
 }
 
 /* ---------- compiling ---------- */
 
+/* ls_rule_text_use tells what a text of a rule gives. */
+LsExprUse
+ls_rule_text_use(int text)
+{
+	switch (text)
+	{
+		case LS_TEXT_WEIGHT:
+			return LS_EXPR_WEIGHT;
+		case LS_TEXT_PER:
+		case LS_TEXT_CANCELLED_PER:
+		case LS_TEXT_FOLLOWED_PER:
+			return LS_EXPR_VALUE;
+		case LS_TEXT_TAG:
+			return LS_EXPR_TAGS;
+		default:
+			return LS_EXPR_CONDITION;
+	}
+}
+
+/*
+ * ls_rule_types_error gives the error that values that are compared are not of one type,
+ * or NULL.
+ */
+ErrorData *
+ls_rule_types_error(LsExpr *const *exprs, const char *where)
+{
+	const LsExpr *per = exprs[LS_TEXT_PER];
+	const int	others[] = {LS_TEXT_FOLLOWED_PER, LS_TEXT_CANCELLED_PER};
+	ErrorData  *error;
+
+	for (int i = 0; i < (int) lengthof(others); i++)
+	{
+		const LsExpr *other = exprs[others[i]];
+
+		if (per == NULL || other == NULL || other->type == per->type)
+			continue;
+		error = ls_rule_make_error(ERRCODE_DATATYPE_MISMATCH,
+								   psprintf("per and %s of %s must be of one type, not %s and %s",
+											ls_current_names_texts[others[i]].column, where,
+											format_type_be(per->type), format_type_be(other->type)));
+		error->hint = pstrdup("Cast one of them, as in (expression)::bigint.");
+		return error;
+	}
+	return NULL;
+}
+
+/* ls_rule_is_fixed tells whether a rule gives the same for the same columns, at any time. */
+bool
+ls_rule_is_fixed(const LsRule *rule)
+{
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (!ls_expr_is_fixed(rule->exprs[i]))
+			return false;
+	return true;
+}
+
 /* compile gives an expression of a rule: a new one, or that of an earlier rule. */
 static LsExpr *
-compile(LsModel *model, const LsRule *rule, Relation rel, LsExprUse use, ErrorData **error)
+compile(LsModel *model, const LsRule *rule, Relation rel, int number, ErrorData **error)
 {
-	const char *text = use == LS_EXPR_CONDITION ? rule->condition_text : rule->weight_text;
+	LsExprUse	use = ls_rule_text_use(number);
+	const char *text = rule->texts[number];
 	LsExprSpec	spec = {.use = use, .rel = rel, .text = text, .role = model->owner};
-	LsExpr	   *expr;
+	LsExpr	   *expr = ls_shared_parts_find(model, use, RelationGetRelid(rel), text);
 
-	if (text == NULL || *error)
-		return NULL;
-	expr = ls_shared_parts_find(model, use, RelationGetRelid(rel), text);
 	if (expr)
 		return expr;
-	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"",
-						  use == LS_EXPR_CONDITION ? "condition" : "weight",
+	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"", ls_current_names_texts[number].column,
 						  rule->name, model->name);
 	expr = ls_rule_try_expression(model, &spec, error);
 	if (expr)
 		ls_shared_parts_add(model, use, RelationGetRelid(rel), text, expr);
 	return expr;
+}
+
+/* compile_text compiles one text of a rule, against the table that it reads. */
+static void
+compile_text(LsModel *model, LsRule *rule, int number, ErrorData **error)
+{
+	int			of = rule->rows[ls_current_names_texts[number].row].source;
+	LsSource   *source = rule->kind == LS_PROFILE || of < 0 ? NULL : &model->sources[of];
+	bool		locked;
+	Relation	rel;
+
+	if (rule->texts[number] == NULL || *error)
+		return;
+	rel = ls_relation_open(source ? source->relation : model->contacts, &locked);
+	if (rel == NULL)
+	{
+		*error = ls_rule_make_error(ERRCODE_UNDEFINED_TABLE, "its table no longer exists");
+		return;
+	}
+	rule->exprs[number] = compile(model, rule, rel, number, error);
+	ls_relation_close(rel, locked);
+	ls_rule_need_columns(source ? &source->columns : &model->contact_columns, rule->exprs[number]);
 }
 
 /*
@@ -169,31 +252,19 @@ void
 ls_rule_compile(LsModel *model, LsRule *rule)
 {
 	MemoryContext old = MemoryContextSwitchTo(model->context);
-	LsSource   *source = rule->source >= 0 ? &model->sources[rule->source] : NULL;
-	Bitmapset **columns = rule->kind == LS_PROFILE ? &model->contact_columns : &source->columns;
 	ErrorData  *error = NULL;
-	LsExpr	   *condition = NULL;
-	LsExpr	   *weight = NULL;
-	bool		locked;
-	Relation	rel = ls_relation_open(rule->kind == LS_PROFILE ? model->contacts :
-									   source->relation, &locked);
 
-	if (rel == NULL)
-		error = ls_rule_make_error(ERRCODE_UNDEFINED_TABLE, "its table no longer exists");
-	else
-	{
-		condition = compile(model, rule, rel, LS_EXPR_CONDITION, &error);
-		weight = compile(model, rule, rel, LS_EXPR_WEIGHT, &error);
-		ls_relation_close(rel, locked);
-	}
-	rule->condition = condition;
-	rule->weight = weight;
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		compile_text(model, rule, i, &error);
+	if (error == NULL)
+		error = ls_rule_types_error(rule->exprs, psprintf("rule \"%s\" of model \"%s\"",
+														  rule->name, model->name));
+	rule->condition = rule->exprs[LS_TEXT_CONDITION];
+	rule->weight = rule->exprs[LS_TEXT_WEIGHT];
 	rule->broken = error;
 	rule->skip = rule->skip || error != NULL;
 	rule->uncompiled = false;
 	model->nuncompiled--;
-	ls_rule_need_columns(columns, condition);
-	ls_rule_need_columns(columns, weight);
 	MemoryContextSwitchTo(old);
 }
 

@@ -47,15 +47,15 @@ same_name(LsName a, LsName b)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* ls_match_event_index maps event names to the rules that name them. */
-struct lsevent_hash *
-ls_match_event_index(LsModel *model, LsRule **rules, int nrules)
+/* event_index maps event names to the rules that name them, each once. */
+static lsevent_hash *
+event_index(LsModel *model, const LsCandidate *rules, const char *const *events, int nrules)
 {
 	lsevent_hash *index = lsevent_create(model->context, Max(nrules, 4), NULL);
 
 	for (int i = 0; i < nrules; i++)
 	{
-		LsName		name = {rules[i]->event, strlen(rules[i]->event)};
+		LsName		name = {events[i], strlen(events[i])};
 		bool		found;
 		LsEventName *entry = lsevent_insert(index, name, &found);
 
@@ -63,14 +63,81 @@ ls_match_event_index(LsModel *model, LsRule **rules, int nrules)
 		{
 			entry->nrules = 0;
 			entry->memory = NULL;
-			entry->rules = MemoryContextAlloc(model->context, sizeof(LsRule *));
+			entry->rules = MemoryContextAlloc(model->context, sizeof(LsCandidate));
+		}
+		else if (entry->rules[entry->nrules - 1].rule == rules[i].rule)
+		{
+			entry->rules[entry->nrules - 1].roles |= rules[i].roles;
+			continue;
 		}
 		else
 			entry->rules = repalloc(entry->rules,
-									sizeof(LsRule *) * (entry->nrules + 1));
+									sizeof(LsCandidate) * (entry->nrules + 1));
 		entry->rules[entry->nrules++] = rules[i];
 	}
 	return index;
+}
+
+/* What ls_match_index_source() finds */
+typedef struct Sorting
+{
+	LsSource   *source;
+	LsCandidate *named;
+	const char **events;		/* that they name */
+	int			nnamed;
+} Sorting;
+
+/* index_rule finds what rows of a source may be to a rule: by their event, or whatever that is. */
+static void
+index_rule(Sorting *sorting, int source, LsRule *rule)
+{
+	LsCandidate any = {.rule = rule};
+	int			first = sorting->nnamed;
+
+	for (int i = 0; i < LS_NROWS; i++)
+	{
+		const LsRuleRows *rows = &rule->rows[i];
+
+		if (!rows->read || (rows->source != source && rows->source != -1))
+			continue;
+		if (rows->event == NULL)
+			any.roles |= LS_ROLE(i);
+		else if (sorting->source->event)
+		{
+			sorting->named[sorting->nnamed] = (LsCandidate) {.rule = rule, .roles = LS_ROLE(i)};
+			sorting->events[sorting->nnamed++] = rows->event;
+		}
+	}
+	for (int i = first; i < sorting->nnamed; i++)
+		sorting->named[i].roles |= any.roles;
+	any.named = sorting->nnamed > first;
+	if (any.roles != 0)
+		sorting->source->anonymous[sorting->source->nanonymous++] = any;
+}
+
+/*
+ * ls_match_index_source sorts a source's rules by the event that they name, so that
+ * only those that may match a row are evaluated on it.
+ */
+void
+ls_match_index_source(LsModel *model, LsSource *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->context);
+	int			most = Max(1, model->nrules) * LS_NROWS;
+	Sorting		sorting = {.source = source};
+
+	sorting.named = palloc(sizeof(LsCandidate) * most);
+	sorting.events = palloc(sizeof(char *) * most);
+	source->anonymous = palloc(sizeof(LsCandidate) * Max(1, model->nrules));
+	source->nanonymous = 0;
+	for (int i = 0; i < model->nrules; i++)
+		if (!model->rules[i].skip)
+			index_rule(&sorting, source - model->sources, &model->rules[i]);
+	source->by_event = event_index(model, sorting.named, sorting.events, sorting.nnamed);
+	source->max_matches = source->nanonymous + sorting.nnamed;
+	pfree(sorting.named);
+	pfree(sorting.events);
+	MemoryContextSwitchTo(old);
 }
 
 /* ---------- instants ---------- */
@@ -181,6 +248,54 @@ ls_match_next_zone_change(TimestampTz t, pg_tz *tz)
 /* rows that were matched so far, so that each has a number of its own */
 static uint64 rows = 0;
 
+/* ls_match_condition tells whether a condition (NULL: none) holds on the row in econtext. */
+bool
+ls_match_condition(LsModel *model, LsRule *rule, LsExpr *condition, uint64 row,
+				   ExprContext *econtext, Datum contact)
+{
+	ErrorData  *error = NULL;
+	Datum		value;
+	bool		isnull;
+
+	if (condition == NULL)
+		return true;
+	if (ls_expr_eval_on_row(condition, row, econtext, &value, &isnull, &error) != LS_EXPR_OK)
+	{
+		ls_rule_failed(model, rule, error, &contact);
+		return false;
+	}
+	return !isnull && DatumGetBool(value);
+}
+
+/* ls_match_weight gives the weight of the row in econtext.  False where that fails. */
+bool
+ls_match_weight(LsModel *model, LsRule *rule, uint64 row, ExprContext *econtext, Datum contact,
+				double *weight)
+{
+	ErrorData  *error = NULL;
+	ErrorData	infinite = {0};
+	Datum		value;
+	bool		isnull;
+
+	*weight = 1.0;
+	if (rule->weight == NULL)
+		return true;
+	if (ls_expr_eval_on_row(rule->weight, row, econtext, &value, &isnull, &error) != LS_EXPR_OK)
+	{
+		ls_rule_failed(model, rule, error, &contact);
+		return false;
+	}
+	*weight = isnull ? 0.0 : DatumGetFloat8(value);
+	/* not so for NaN */
+	if (fabs(*weight) <= LS_LARGEST_NUMBER)
+		return true;
+	infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
+	infinite.message = psprintf("the weight is not a number between %g and %g",
+								-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER);
+	ls_rule_failed(model, rule, &infinite, &contact);
+	return false;
+}
+
 /*
  * matches evaluates a rule's condition and weight on the row in econtext, and
  * gives the weight where the rule matches.
@@ -189,63 +304,45 @@ static bool
 matches(LsModel *model, LsRule *rule, uint64 row, ExprContext *econtext, Datum contact,
 		double *weight)
 {
-	ErrorData  *error = NULL;
-	Datum		value;
-	bool		isnull;
-
-	*weight = 1.0;
-	if (rule->condition)
-	{
-		if (ls_expr_eval_on_row(rule->condition, row, econtext, &value, &isnull,
-								&error) != LS_EXPR_OK)
-		{
-			ls_rule_failed(model, rule, error, &contact);
-			return false;
-		}
-		if (isnull || !DatumGetBool(value))
-			return false;
-	}
-	if (rule->weight)
-	{
-		if (ls_expr_eval_on_row(rule->weight, row, econtext, &value, &isnull,
-								&error) != LS_EXPR_OK)
-		{
-			ls_rule_failed(model, rule, error, &contact);
-			return false;
-		}
-		*weight = isnull ? 0.0 : DatumGetFloat8(value);
-		/* not so for NaN */
-		if (!(fabs(*weight) <= LS_LARGEST_NUMBER))
-		{
-			ErrorData	infinite = {0};
-
-			infinite.sqlerrcode = ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE;
-			infinite.message = psprintf("the weight is not a number between %g and %g",
-										-LS_LARGEST_NUMBER, LS_LARGEST_NUMBER);
-			ls_rule_failed(model, rule, &infinite, &contact);
-			return false;
-		}
-	}
-	return true;
+	return ls_match_condition(model, rule, rule->condition, row, econtext, contact) &&
+		ls_match_weight(model, rule, row, econtext, contact, weight);
 }
 
+/* has_rule tells whether a rule is among those that name the row's event. */
+static bool
+has_rule(const LsEventName *entry, const LsRule *rule)
+{
+	for (int i = 0; entry && i < entry->nrules; i++)
+		if (entry->rules[i].rule == rule)
+			return true;
+	return false;
+}
+
+/* try_rules tries rules but those that are tried as they name the row's event (but). */
 static void
-try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *econtext,
-		  LsEvent *event)
+try_rules(LsModel *model, const LsCandidate *rules, int nrules, const LsEventName *but, uint64 row,
+		  ExprContext *econtext, LsEvent *event)
 {
 	for (int i = 0; i < nrules; i++)
 	{
-		LsRule	   *rule = rules[i];
+		LsRule	   *rule = rules[i].rule;
 		double		weight = 1.0;
 
-		if (rule->skip || event->at < rule->events_from ||
-			event->at >= rule->events_before)
+		if (rule->skip || (!rule->keyed && (event->at < rule->events_from ||
+											event->at >= rule->events_before)))
 			continue;
 		if (unlikely(rule->uncompiled))
 			ls_rule_compile_late(model, rule);
-		if (rule->skip ||
-			((rule->condition || rule->weight) &&
-			 !matches(model, rule, row, econtext, event->contact, &weight)))
+		if (rule->skip)
+			continue;
+		if (unlikely(rule->keyed))
+		{
+			if (!rules[i].named || !has_rule(but, rule))
+				ls_row_roles_try(model, &rules[i], row, econtext, event);
+			continue;
+		}
+		if ((rule->condition || rule->weight) &&
+			!matches(model, rule, row, econtext, event->contact, &weight))
 			continue;
 		event->matches[event->nmatches].rule = rule;
 		event->matches[event->nmatches].roles = NULL;
@@ -262,17 +359,20 @@ try_rules(LsModel *model, LsRule **rules, int nrules, uint64 row, ExprContext *e
 #define MOST_MISSES			8
 #define PAUSE				100
 
-/* add_columns adds the columns that rules read.  False where that does not tell what they match. */
+/*
+ * add_columns adds the columns that rules read.  False where that does not tell what they
+ * match.  Rows of keyed rules mostly differ in their value.
+ */
 static bool
-add_columns(Bitmapset **columns, LsRule *const *rules, int nrules)
+add_columns(Bitmapset **columns, const LsCandidate *rules, int nrules)
 {
 	for (int i = 0; i < nrules; i++)
 	{
-		const LsRule *rule = rules[i];
+		const LsRule *rule = rules[i].rule;
 
 		if (rule->skip)
 			continue;
-		if (rule->uncompiled || !ls_expr_is_fixed(rule->condition) || !ls_expr_is_fixed(rule->weight))
+		if (rule->uncompiled || rule->keyed || !ls_rule_is_fixed(rule))
 			return false;
 		ls_rule_need_columns(columns, rule->condition);
 		ls_rule_need_columns(columns, rule->weight);
@@ -386,11 +486,11 @@ remember_value(LsRowMemory *memory, int i, TupleTableSlot *slot, Size *used)
 
 /* narrow narrows the instants of events that reach the same rules as one. */
 static void
-narrow(LsRowMemory *memory, LsRule *const *rules, int nrules, TimestampTz at)
+narrow(LsRowMemory *memory, const LsCandidate *rules, int nrules, TimestampTz at)
 {
 	for (int i = 0; i < nrules; i++)
 	{
-		const TimestampTz bounds[] = {rules[i]->events_from, rules[i]->events_before};
+		const TimestampTz bounds[] = {rules[i].rule->events_from, rules[i].rule->events_before};
 
 		for (size_t j = 0; j < lengthof(bounds); j++)
 			if (bounds[j] <= at)
@@ -497,9 +597,9 @@ try_all(LsModel *model, const LsSource *source, const LsEventName *entry, ExprCo
 	uint64		row = ++rows;
 
 	event->nmatches = 0;
-	try_rules(model, source->anonymous, source->nanonymous, row, econtext, event);
+	try_rules(model, source->anonymous, source->nanonymous, entry, row, econtext, event);
 	if (entry)
-		try_rules(model, entry->rules, entry->nrules, row, econtext, event);
+		try_rules(model, entry->rules, entry->nrules, NULL, row, econtext, event);
 }
 
 #ifdef USE_ASSERT_CHECKING

@@ -96,7 +96,7 @@ half_life(LsModel *model, const LsRule *rule)
 static bool
 is_plain(const LsRule *rule)
 {
-	return rule->kind == LS_EVENT && rule->enabled && !rule->draft && !rule->backfilling &&
+	return rule->kind == LS_EVENT && !rule->keyed && rule->enabled && !rule->draft && !rule->backfilling &&
 		!rule->disqualifies && !rule->once && !rule->bucketed && rule->at_least <= 1 &&
 		isinf(rule->max_points) && !rule->broken;
 }

@@ -94,6 +94,8 @@ keep_event(const LsEvent *event)
 	kept->matches = (LsMatch *) (kept + 1);
 	if (size > 0)
 		memcpy(kept->matches, event->matches, size);
+	for (int i = 0; i < kept->nmatches; i++)
+		kept->matches[i].roles = ls_row_roles_copy(kept->matches[i].roles);
 	return kept;
 }
 
