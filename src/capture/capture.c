@@ -355,7 +355,8 @@ can_subtract(LsCapture *capture, const LsBinding *binding)
 
 /*
  * match_changed matches a row that goes, or comes in the place of another one.  False if
- * its contact has to be recomputed: a rule that fails may not have failed before.
+ * its contact has to be recomputed: a rule that fails may not have failed before, and what
+ * a row gives to a keyed rule is not known without the others.
  */
 static bool
 match_changed(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot, LsEvent *event)
@@ -368,7 +369,7 @@ match_changed(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slot
 	event->matches = capture->matches;
 	matched = ls_match_source(model, binding->source, slot, capture->econtext, event);
 	MemoryContextSwitchTo(old);
-	return matched && model->nfailed == failed;
+	return matched && model->nfailed == failed && !ls_match_is_keyed(event);
 }
 
 /* subtract_row defers that the event of a row goes. */

@@ -35,6 +35,7 @@
 #include "base/relation.h"
 #include "base/user.h"
 #include "counting/local_rows.h"
+#include "counting/ordered_events.h"
 #include "counting/row_cursor.h"
 #include "rules/disclosure.h"
 #include "tables/identity_table.h"
@@ -68,6 +69,7 @@ struct LsReader
 	int			nstreams;
 	Stream	   *streams;
 	LsMatch    *matches;
+	LsOrderedEvents ordered;	/* of the contact, those of keyed rules */
 	LsIdentities identities;	/* of the one contact */
 	bool		merges;			/* contacts may have been merged */
 	bool		visitors;		/* visitors may have been identified */
@@ -712,6 +714,7 @@ ls_reader_next(LsReader *reader, Datum *contact)
 	MemoryContext old = MemoryContextSwitchTo(reader->context);
 	Stream	   *least = NULL;
 
+	ls_ordered_events_clear(&reader->ordered);
 	for (int i = 0; i < reader->nstreams && reader->has_contact; i++)
 		while (at_contact(reader, &reader->streams[i]))
 			advance(reader, &reader->streams[i]);
@@ -733,14 +736,10 @@ ls_reader_next(LsReader *reader, Datum *contact)
 	return least != NULL;
 }
 
-/*
- * ls_reader_event gives the next event of the contact, with the rules that it matches.
- * It is valid until the next call.
- */
-bool
-ls_reader_event(LsReader *reader, LsEvent *event)
+/* next_event gives the next event of the contact as the tables have them. */
+static bool
+next_event(LsReader *reader, LsEvent *event)
 {
-	MemoryContext old = MemoryContextSwitchTo(reader->context);
 	bool		found = false;
 
 	for (int i = 0; i < reader->nstreams && !found; i++)
@@ -764,6 +763,23 @@ ls_reader_event(LsReader *reader, LsEvent *event)
 			advance(reader, stream);
 		}
 	}
+	return found;
+}
+
+/*
+ * ls_reader_event gives the next event of the contact, with the rules that it matches.
+ * It is valid until the next call.  Those of keyed rules come last, in the order of time.
+ */
+bool
+ls_reader_event(LsReader *reader, LsEvent *event)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
+	bool		found;
+
+	while ((found = next_event(reader, event)) && ls_match_is_keyed(event))
+		ls_ordered_events_add(&reader->ordered, event);
+	if (!found)
+		found = ls_ordered_events_next(&reader->ordered, event);
 	MemoryContextSwitchTo(old);
 	return found;
 }

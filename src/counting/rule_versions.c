@@ -49,7 +49,7 @@ can_be_backfilled(LsModel *model, const LsRuleRow *row)
 {
 	LsRule	   *rule = rule_by_id(model, row->rule_id);
 
-	if (rule && !rule->broken && rule->kind != LS_SEQUENCE)
+	if (rule && !rule->broken)
 		return true;
 	if (row->backfilled_version_null && rule && rule->enabled &&
 		rule->source >= 0 && rule->broken)

@@ -51,6 +51,7 @@
 #include "model/definition_view.h"
 #include "model/model.h"
 #include "model/rule_history.h"
+#include "rules/model_compile.h"
 
 /* A column that the row of a model or of a source names */
 typedef struct Named
@@ -348,11 +349,9 @@ static LsRenamedText
 describe_text(const LsModelRow *row, const LsRuleRow *rule, int number)
 {
 	const char *column = ls_current_names_texts[number].column;
-	LsRenamedText text = {.column = column, .use = LS_EXPR_CONDITION};
+	LsRenamedText text = {.column = column, .use = ls_rule_text_use(number)};
 
 	text.profile = strcmp(rule->kind, "profile") == 0;
-	if (strcmp(column, "weight") == 0)
-		text.use = LS_EXPR_WEIGHT;
 	if (!text.profile)
 		text.source = ls_current_names_text_source(rule, number);
 	text.relid = text.profile ? row->contacts : table_of(row, text.source);
@@ -366,7 +365,7 @@ record_rule(Recorded *recorded, const LsRuleRow *rule)
 	{
 		LsRenamedText like = describe_text(recorded->row, rule, i);
 
-		record_text(recorded, &like, ls_current_names_text(rule, i));
+		record_text(recorded, &like, ls_current_names_meant(rule, i));
 	}
 }
 
@@ -568,10 +567,50 @@ is_renamed(const LsRenamedText *text)
 	return text->renamed && strcmp(text->renamed, text->text) != 0;
 }
 
+/*
+ * write_out_defaults writes out followed_per or cancelled_per where it is left out, stands
+ * for the text of per over the rows of another source, and one of the two is renamed.
+ */
+static void
+write_out_defaults(const Recorded *recorded, const char *table, const LsRenamedText *text)
+{
+	static const char *const columns[][2] = {
+		{"followed_per", "followed_source"}, {"cancelled_per", "cancelled_source"}
+	};
+
+	for (int i = 0; i < (int) lengthof(columns); i++)
+	{
+		LsSqlArguments args = {0};
+
+		ls_sql_add_text(&args, recorded->row->model);
+		ls_sql_add_text(&args, text->text);
+		ls_extension_execute(psprintf("UPDATE leadscore_internal.%1$s SET %2$s = per"
+									  " WHERE model = $1 AND per = $2 AND %2$s IS NULL AND %3$s <> source",
+									  table, columns[i][0], columns[i][1]), &args);
+	}
+}
+
+/* is_value tells whether a text is one of those that stand for each other by default. */
+static bool
+is_value(const LsRenamedText *text)
+{
+	return !text->stage && text->use == LS_EXPR_VALUE;
+}
+
 static void
 put_texts(const Recorded *recorded)
 {
 	ListCell   *lc;
+
+	foreach(lc, recorded->texts)
+	{
+		const LsRenamedText *text = lfirst(lc);
+
+		if (!is_renamed(text) || !is_value(text))
+			continue;
+		write_out_defaults(recorded, "lead_rule", text);
+		write_out_defaults(recorded, "lead_rule_history", text);
+	}
 
 	foreach(lc, recorded->texts)
 	{
@@ -595,7 +634,7 @@ text_of(const Recorded *recorded, const LsRuleRow *rule, int column)
 {
 	LsRenamedText like = describe_text(recorded->row, rule, column);
 
-	return find_text(recorded, &like, ls_current_names_text(rule, column));
+	return find_text(recorded, &like, ls_current_names_meant(rule, column));
 }
 
 /* ---------- events that are labels ---------- */

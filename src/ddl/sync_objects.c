@@ -14,6 +14,7 @@
 #include "catalog/pg_cast.h"
 
 #include "base/leadscore.h"
+#include "definitions/current_names.h"
 
 /* has_any tells whether a reach contains one of the objects of a command. */
 static bool
@@ -81,10 +82,10 @@ touched(const Work *work, const LsRuleRow *rule)
 
 	if (strcmp(rule->kind, "profile") == 0)
 		return work->contacts;
-	if (rule->source == NULL)
+	if (strcmp(rule->kind, "absence") == 0 && rule->source == NULL)
 		return work->sources != NIL;
 	foreach(lc, work->sources)
-		if (strcmp(lfirst(lc), rule->source) == 0 ||
+		if (ls_same_text(lfirst(lc), rule->source) ||
 			ls_same_text(lfirst(lc), rule->followed_source) ||
 			ls_same_text(lfirst(lc), rule->cancelled_source))
 			return true;
@@ -101,13 +102,23 @@ part_concerned(const Work *work, const LsDependent *part)
 	return work->list && (part == NULL || part->broken || has_any(work->ddl, &part->reach));
 }
 
+/* has_text tells whether a rule has an expression. */
+static bool
+has_text(const LsRuleRow *rule)
+{
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (ls_current_names_text(rule, i))
+			return true;
+	return false;
+}
+
 /* ls_sync_concerns_rule tells whether a rule has to be compiled again. */
 bool
 ls_sync_concerns_rule(const Work *work, const LsRuleRow *rule)
 {
 	if (work->all || touched(work, rule))
 		return true;
-	if (work->ddl->objects == NIL || (rule->condition == NULL && rule->weight == NULL))
+	if (work->ddl->objects == NIL || !has_text(rule))
 		return false;
 	return ls_dependency_rule_names(rule, work->ddl->users.names) ||
 		part_concerned(work, work->list ? ls_dependencies_rule(work->list, rule->rule_id) : NULL);
@@ -152,11 +163,11 @@ redefined(const Work *work, const LsDependent *before, const LsReach *now)
 }
 
 /*
- * gave_way tells whether a name in one of two texts may stand for another object than
- * before.  That matters where the dependencies before the command are not known.
+ * gave_way tells whether a name in a text may stand for another object than before.  That
+ * matters where the dependencies before the command are not known.
  */
 static bool
-gave_way(const Work *work, const char *one, const char *other)
+gave_way(const Work *work, const char *text)
 {
 	ListCell   *lc;
 
@@ -166,8 +177,7 @@ gave_way(const Work *work, const char *one, const char *other)
 	{
 		const LsObject *object = lfirst(lc);
 
-		if ((object->gone || object->moved) &&
-			(ls_dependency_text_names(one, object->names) || ls_dependency_text_names(other, object->names)))
+		if ((object->gone || object->moved) && ls_dependency_text_names(text, object->names))
 			return true;
 	}
 	return false;
@@ -180,7 +190,12 @@ ls_sync_redefined(const Work *work, const LsRuleRow *rule, const LsReach *now)
 	const LsDependent *before = work->before ?
 		ls_dependencies_rule(work->before, rule->rule_id) : NULL;
 
-	return redefined(work, before, now) || gave_way(work, rule->condition, rule->weight);
+	if (redefined(work, before, now))
+		return true;
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (gave_way(work, ls_current_names_text(rule, i)))
+			return true;
+	return false;
 }
 
 /*
@@ -193,7 +208,7 @@ ls_sync_redefined_stage(const Work *work, const LsStageRow *stage, const LsReach
 	const LsDependent *before = work->before ?
 		ls_dependencies_stage(work->before, stage->stage) : NULL;
 
-	return redefined(work, before, now) || gave_way(work, stage->condition, NULL);
+	return redefined(work, before, now) || gave_way(work, stage->condition);
 }
 
 /* ls_sync_moved gives the object that a command has renamed or moved, or NULL. */

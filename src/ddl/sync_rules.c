@@ -14,11 +14,13 @@
 
 #include "base/reachable_code.h"
 #include "base/sql.h"
+#include "definitions/current_names.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
 #include "definitions/table_change.h"
 #include "model/attach_source.h"
 #include "rules/disclosure.h"
+#include "rules/model_compile.h"
 #include "tables/rule_error.h"
 
 /* A source, and the error that reading it raises now; NULL: none */
@@ -38,27 +40,26 @@ typedef struct Verdict
 	ErrorData  *error;			/* why it cannot be compiled */
 } Verdict;
 
-/* look_at_expression compiles one expression of a rule. */
-static void
-look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
-				   const LsRuleRow *rule, Verdict *verdict)
+/*
+ * look_at_text compiles one text of a rule.  The expression is kept until the verdict is
+ * reached, which compares types of values.
+ */
+static LsExpr *
+look_at_text(const Work *work, Oid relid, const LsRuleRow *rule, int number, Verdict *verdict)
 {
-	LsExprSpec	spec = {0};
+	LsExprSpec	spec = {.use = ls_rule_text_use(number), .text = ls_current_names_meant(rule, number)};
 	LsExpr	   *expr;
 
-	if (text == NULL || verdict->error)
-		return;
+	if (spec.text == NULL || verdict->error)
+		return NULL;
 	spec.rel = try_relation_open(relid, AccessShareLock);
 	if (spec.rel == NULL)
 	{
 		verdict->unattached = true;
-		return;
+		return NULL;
 	}
-	spec.use = use;
-	spec.text = text;
 	spec.role = work->row->owner;
-	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"",
-						  use == LS_EXPR_WEIGHT ? "weight" : "condition",
+	spec.where = psprintf("%s of rule \"%s\" of model \"%s\"", ls_current_names_texts[number].column,
 						  rule->name, work->row->model);
 	expr = ls_expr_try_compile(&spec, CurrentMemoryContext, &verdict->error);
 	if (expr)
@@ -66,9 +67,25 @@ look_at_expression(const Work *work, Oid relid, LsExprUse use, const char *text,
 		verdict->affected = verdict->affected ||
 			ls_sync_affects(work->ddl, relid, expr);
 		ls_reach_merge(&verdict->reach, &expr->reach);
-		ls_expr_free(expr);
 	}
 	relation_close(spec.rel, AccessShareLock);
+	return expr;
+}
+
+/* look_at_texts compiles the texts of a rule, each against the table that it reads. */
+static void
+look_at_texts(const Work *work, const Oid *relids, const LsRuleRow *rule, Verdict *verdict)
+{
+	LsExpr	   *exprs[LS_RULE_NTEXTS];
+
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		exprs[i] = look_at_text(work, relids[ls_current_names_texts[i].row], rule, i, verdict);
+	if (verdict->error == NULL)
+		verdict->error = ls_rule_types_error(exprs, psprintf("rule \"%s\" of model \"%s\"",
+															 rule->name, work->row->model));
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (exprs[i])
+			ls_expr_free(exprs[i]);
 }
 
 /* read_feeds gives a model's sources, and the error of each that cannot be read. */
@@ -129,30 +146,24 @@ judge_source(List *feeds, const char *name, Verdict *verdict)
 static void
 judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 {
-	Oid			relid;
-	Oid			followed;
-	Oid			cancelled;
+	Oid			relids[LS_NROWS];
 
 	memset(verdict, 0, sizeof(Verdict));
 	if (strcmp(rule->kind, "profile") == 0)
-		relid = judge_contacts(work->row, verdict);
+		relids[LS_ROW_OWN] = judge_contacts(work->row, verdict);
 	else
-		relid = judge_source(feeds, rule->source, verdict);
-	followed = rule->followed_source ?
-		judge_source(feeds, rule->followed_source, verdict) : relid;
-	cancelled = rule->cancelled_source ?
-		judge_source(feeds, rule->cancelled_source, verdict) : relid;
+		relids[LS_ROW_OWN] = judge_source(feeds, rule->source, verdict);
+	relids[LS_ROW_FOLLOWER] = rule->followed_source ?
+		judge_source(feeds, rule->followed_source, verdict) : relids[LS_ROW_OWN];
+	relids[LS_ROW_CANCELLER] = rule->cancelled_source ?
+		judge_source(feeds, rule->cancelled_source, verdict) : relids[LS_ROW_OWN];
 	if (verdict->unattached)
 		return;
-	verdict->relid = rule->source == NULL && relid != work->row->contacts ? InvalidOid : relid;
-	look_at_expression(work, relid, LS_EXPR_CONDITION, rule->condition, rule, verdict);
-	look_at_expression(work, relid, LS_EXPR_WEIGHT, rule->weight, rule, verdict);
+	verdict->relid = rule->source == NULL && relids[LS_ROW_OWN] != work->row->contacts ?
+		InvalidOid : relids[LS_ROW_OWN];
+	look_at_texts(work, relids, rule, verdict);
 	if (verdict->error == NULL && !verdict->affected)
 		verdict->affected = ls_sync_redefined(work, rule, &verdict->reach);
-	look_at_expression(work, followed, LS_EXPR_CONDITION, rule->followed_condition,
-					   rule, verdict);
-	look_at_expression(work, cancelled, LS_EXPR_CONDITION, rule->cancelled_condition,
-					   rule, verdict);
 }
 
 /*
@@ -237,9 +248,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 		bool		disabled = ls_lead_rule_is_disabled(rule);
 		Verdict		verdict;
 
-		/* sequences stay disabled: they cannot be backfilled yet */
-		if (disabled ? strcmp(rule->kind, "sequence") == 0 :
-			sleeping_only || !ls_sync_concerns_rule(work, rule))
+		if (!disabled && (sleeping_only || !ls_sync_concerns_rule(work, rule)))
 			continue;
 		judge(work, feeds, rule, &verdict);
 		if (verdict.unattached)

@@ -66,16 +66,15 @@ static List *cache = NIL;		/* of LsDependencies, in CacheMemoryContext */
 
 /* ---------- lists ---------- */
 
-/* add_part adds a rule or a stage with what two expressions lead to. */
+/* add_part adds a rule or a stage with what its expressions lead to. */
 static LsDependent *
-add_part(LsDependencies *list, const LsExpr *one, const LsExpr *other, bool broken)
+add_part(LsDependencies *list, LsExpr *const *exprs, int n, bool broken)
 {
 	LsDependent *part = palloc0(sizeof(LsDependent));
 
-	if (one)
-		ls_reach_merge(&part->reach, &one->reach);
-	if (other)
-		ls_reach_merge(&part->reach, &other->reach);
+	for (int i = 0; i < n; i++)
+		if (exprs[i])
+			ls_reach_merge(&part->reach, &exprs[i]->reach);
 	part->broken = broken;
 	list->parts = lappend(list->parts, part);
 	return part;
@@ -99,15 +98,14 @@ take(const LsModel *model)
 	{
 		const LsRule *rule = &model->rules[i];
 
-		add_part(list, rule->condition, rule->weight, rule->broken != NULL)->rule_id =
-			rule->rule_id;
+		add_part(list, rule->exprs, LS_RULE_NTEXTS, rule->broken != NULL)->rule_id = rule->rule_id;
 	}
 	for (int i = 0; i < model->nstages; i++)
 	{
 		const LsStage *stage = &model->stages[i];
 
 		if (stage->condition || stage->broken)
-			add_part(list, stage->condition, NULL, stage->broken != NULL)->stage =
+			add_part(list, &stage->condition, 1, stage->broken != NULL)->stage =
 				pstrdup(stage->name);
 	}
 	MemoryContextSwitchTo(CacheMemoryContext);
@@ -377,8 +375,10 @@ ls_dependency_text_names(const char *text, List *names)
 bool
 ls_dependency_rule_names(const LsRuleRow *rule, List *names)
 {
-	return ls_dependency_text_names(rule->condition, names) || ls_dependency_text_names(rule->weight, names) ||
-		ls_dependency_text_names(rule->followed_condition, names);
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (ls_dependency_text_names(ls_current_names_text(rule, i), names))
+			return true;
+	return false;
 }
 
 /* ---------- what uses an object ---------- */

@@ -100,30 +100,51 @@ is_opaque(const LsExpr *expr)
 }
 
 /*
- * ls_disclosure_may_see_rule tells whether the caller may see how a rule failed, and
- * on whose row.  A function of users may have read anything as the model's owner.
+ * may_see_rows tells whether the caller may see how a rule failed on rows that count,
+ * follow or cancel.  A function of users may have read anything as the model's owner.
  */
-bool
-ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule)
+static bool
+may_see_rows(const LsModel *model, const LsRule *rule, LsRuleTextRow row)
 {
-	const LsSource *source = rule->source >= 0 ? &model->sources[rule->source] : NULL;
+	int			number = rule->rows[row].source;
+	const LsSource *source = number >= 0 ? &model->sources[number] : NULL;
 	Shown		shown = {model->owner, InvalidOid, NULL};
-	Bitmapset  *columns = NULL;
+	Bitmapset  *columns = add_columns(NULL, source ? source->contact : model->contact_key);
 
 	if (source)
 		shown.relid = source->relation;
 	else if (rule->kind == LS_PROFILE)
 		shown.relid = model->contacts;
-	if (is_opaque(rule->condition) || is_opaque(rule->weight))
-		shown.relid = InvalidOid;
-	else if (!rule->broken)
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
 	{
-		columns = add_columns(columns, rule->condition);
-		columns = add_columns(columns, rule->weight);
-		columns = add_columns(columns, source ? source->contact : model->contact_key);
+		if (ls_current_names_texts[i].row != row)
+			continue;
+		if (is_opaque(rule->exprs[i]))
+			shown.relid = InvalidOid;
+		columns = add_columns(columns, rule->exprs[i]);
 	}
-	shown.columns = columns;
+	shown.columns = rule->broken ? NULL : columns;
 	return may_see(&shown);
+}
+
+/*
+ * ls_disclosure_may_see_rule tells whether the caller may see how a rule failed, and
+ * on whose row.
+ */
+bool
+ls_disclosure_may_see_rule(const LsModel *model, const LsRule *rule)
+{
+	bool		any = false;
+
+	for (int i = 0; i < LS_NROWS; i++)
+	{
+		if (!rule->rows[i].read)
+			continue;
+		any = true;
+		if (!may_see_rows(model, rule, i))
+			return false;
+	}
+	return any || may_see_rows(model, rule, LS_ROW_OWN);
 }
 
 /*

@@ -395,6 +395,8 @@ extern bool ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 							 ExprContext *econtext, double *weight);
 extern void ls_row_roles_try(LsModel *model, const LsCandidate *candidate, uint64 row,
 							 ExprContext *econtext, LsEvent *event);
+extern bool ls_match_is_keyed(const LsEvent *event);
+extern LsEvent *ls_match_copy_event(const LsEvent *event);
 extern LsRowRoles *ls_row_roles_copy(const LsRowRoles *roles);
 extern bool ls_match_condition(LsModel *model, LsRule *rule, LsExpr *condition, uint64 row,
 							   ExprContext *econtext, Datum contact);

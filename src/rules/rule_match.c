@@ -711,3 +711,29 @@ ls_match_profile(LsModel *model, LsRule *rule, Datum contact,
 {
 	return !rule->skip && matches(model, rule, ++rows, econtext, contact, weight);
 }
+
+/* ls_match_is_keyed tells whether what an event gives to a rule depends on other rows. */
+bool
+ls_match_is_keyed(const LsEvent *event)
+{
+	for (int i = 0; i < event->nmatches; i++)
+		if (event->matches[i].roles)
+			return true;
+	return false;
+}
+
+/* ls_match_copy_event copies an event; the contact is still the caller's. */
+LsEvent *
+ls_match_copy_event(const LsEvent *event)
+{
+	Size		size = sizeof(LsMatch) * event->nmatches;
+	LsEvent    *copy = palloc(sizeof(LsEvent) + size);
+
+	*copy = *event;
+	copy->matches = (LsMatch *) (copy + 1);
+	if (size > 0)
+		memcpy(copy->matches, event->matches, size);
+	for (int i = 0; i < copy->nmatches; i++)
+		copy->matches[i].roles = ls_row_roles_copy(copy->matches[i].roles);
+	return copy;
+}

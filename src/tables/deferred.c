@@ -83,22 +83,6 @@ ls_deferred_state(LsDeferredSet *set)
 
 /* ---------- events ---------- */
 
-/* keep_event copies an event; the contact is the item's. */
-static LsEvent *
-keep_event(const LsEvent *event)
-{
-	Size		size = sizeof(LsMatch) * event->nmatches;
-	LsEvent    *kept = palloc(sizeof(LsEvent) + size);
-
-	*kept = *event;
-	kept->matches = (LsMatch *) (kept + 1);
-	if (size > 0)
-		memcpy(kept->matches, event->matches, size);
-	for (int i = 0; i < kept->nmatches; i++)
-		kept->matches[i].roles = ls_row_roles_copy(kept->matches[i].roles);
-	return kept;
-}
-
 /* sum_up_event makes a state of the only event, or of none, to which others can be added. */
 static void
 sum_up_event(LsDeferredSet *set, LsEvent **event, LsState **events)
@@ -179,7 +163,7 @@ add_event(LsDeferredSet *set, LsDeferred *item, const LsEvent *event, TimestampT
 	if (set->kind == LS_DEFERRED_WRITE && event->at <= now &&
 		item->event == NULL && item->events == NULL)
 	{
-		item->event = keep_event(event);
+		item->event = ls_match_copy_event(event);
 		item->event->contact = item->contact;
 	}
 	else
@@ -236,7 +220,7 @@ ls_deferred_subtract(LsDeferredSet *set, const LsEvent *event)
 		forget_gone(item);
 	else if (!ls_deferred_has_gone(item))
 	{
-		item->gone_event = keep_event(event);
+		item->gone_event = ls_match_copy_event(event);
 		item->gone_event->contact = item->contact;
 	}
 	else
@@ -492,7 +476,7 @@ copy_events(LsDeferredSet *set, const LsDeferred *item, LsEvent **event, LsState
 {
 	if (*event)
 	{
-		*event = keep_event(*event);
+		*event = ls_match_copy_event(*event);
 		(*event)->contact = item->contact;
 	}
 	else if (*events)
