@@ -206,6 +206,18 @@ SELECT contact_id, score - leadscore.replay('less', 40) AS beside,
   FROM leadscore.score_less WHERE contact_id = 40;
 SELECT * FROM leadscore.verify('less');
 
+-- Times without a zone: an hour that is skipped comes after the next one as instants
+CREATE TABLE local_event (id int PRIMARY KEY, contact int, at timestamp);
+CREATE INDEX ON local_event (contact, at);
+SELECT leadscore.attach('less', 'local_event', 'contact', 'at', time_zone => 'Europe/Berlin', source => 'local');
+INSERT INTO leadscore.lead_rule (model, name, source, points, award, decay, decay_interval)
+VALUES ('less', 'latest', 'local', 32, 'once', 'half_life', '1 hour');
+SET leadscore.clock = '2026-03-29 06:00+00';
+INSERT INTO local_event VALUES (1, 31, '2026-03-29 03:01'), (2, 31, '2026-03-29 02:59'), (3, 31, '2026-03-29 04:30'), (4, 31, '2026-03-29 01:30');
+SELECT id, at AT TIME ZONE 'Europe/Berlin' AS instant FROM local_event ORDER BY at;
+SELECT * FROM going('DELETE FROM local_event WHERE id = 3');
+SELECT last_match, round(raw::numeric, 6) AS raw FROM leadscore.explain('less', 31) WHERE name = 'latest';
+
 DROP VIEW now;
 SELECT leadscore.detach_all();
 DROP SCHEMA subtract CASCADE;

@@ -378,27 +378,39 @@ ls_state_slot_held(const LsRule *rule, int64 compacted_to, int64 phase)
 	return compacted_to - phase_of(rule, compacted_to - phase);
 }
 
+/*
+ * find_phase finds the compacted sum of a phase, or makes one.  They stand in the order of
+ * their phases, whatever the order in which periods are compacted.
+ */
+static LsBucket *
+find_phase(LsSlotMore *more, int64 phase)
+{
+	int			at = 0;
+
+	while (at < more->ncompacted && more->compacted[at].bucket < phase)
+		at++;
+	if (at < more->ncompacted && more->compacted[at].bucket == phase)
+		return &more->compacted[at];
+	more->compacted = more->compacted ?
+		repalloc(more->compacted, sizeof(LsBucket) * (more->ncompacted + 1)) :
+		palloc(sizeof(LsBucket));
+	memmove(&more->compacted[at + 1], &more->compacted[at],
+			sizeof(LsBucket) * (more->ncompacted - at));
+	more->ncompacted++;
+	memset(&more->compacted[at], 0, sizeof(LsBucket));
+	more->compacted[at].bucket = phase;
+	return &more->compacted[at];
+}
+
 /* compact_bucket adds a bucket to the sum of its phase. */
 static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 {
 	int64		phase = phase_of(rule, bucket->bucket);
 	int64		held_at = ls_state_slot_held(rule, slot->more->compacted_to, phase);
-	LsBucket   *compacted = NULL;
+	LsBucket   *compacted = find_phase(slot->more, phase);
 
 	Assert(held_at >= bucket->bucket);
-	for (int i = 0; i < slot->more->ncompacted; i++)
-		if (slot->more->compacted[i].bucket == phase)
-			compacted = &slot->more->compacted[i];
-	if (compacted == NULL)
-	{
-		slot->more->compacted = slot->more->compacted ?
-			repalloc(slot->more->compacted, sizeof(LsBucket) * (slot->more->ncompacted + 1)) :
-			palloc(sizeof(LsBucket));
-		compacted = &slot->more->compacted[slot->more->ncompacted++];
-		memset(compacted, 0, sizeof(LsBucket));
-		compacted->bucket = phase;
-	}
 	compacted->count += bucket->count;
 	ls_decay_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
 			   ls_decay(&rule->decay, (held_at - bucket->bucket) * rule->period));
