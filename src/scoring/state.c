@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 
 #include "base/compat.h"
+#include "scoring/keyed_values.h"
 #include "scoring/rule_points.h"
 
 /* slots that fit a chunk of memory without waste, more than most rules match */
@@ -207,9 +208,9 @@ add_half_life(LsModel *model, const LsRule *rule, LsSlot *slot, TimestampTz at, 
 	slot->last = Max(slot->last, at);
 }
 
-/* add_to_slot adds one event of weight w. */
-static void
-add_to_slot(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
+/* ls_state_slot_add adds one event of weight w. */
+void
+ls_state_slot_add(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w)
 {
 	if (ls_state_needs_buckets(rule))
 	{
@@ -291,7 +292,12 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 		const LsMatch *match = &event->matches[i];
 		LsSlot	   *slot = make_slot(state, match->rule->version);
 
-		if (later)
+		if (unlikely(match->roles))
+		{
+			state->has_lists = true;
+			ls_keyed_values_wait(slot, event->at, match);
+		}
+		else if (later)
 		{
 			state->has_lists = true;
 			add_future(slot, event->at, match->weight);
@@ -301,7 +307,7 @@ ls_state_add(LsModel *model, LsState *state, const LsEvent *event,
 		else
 		{
 			state->has_lists |= ls_state_needs_buckets(match->rule);
-			add_to_slot(model, match->rule, slot, event->at, match->weight);
+			ls_state_slot_add(model, match->rule, slot, event->at, match->weight);
 		}
 	}
 }
@@ -349,14 +355,18 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 		if (slot->more->nfuture == 0 || slot->more->future[0].at > now)
 			continue;
 		rule = ls_model_rule_by_version(model, slot->version);
+		if (rule && rule->keyed)
+			continue;
 		for (due = 0; due < slot->more->nfuture && slot->more->future[due].at <= now; due++)
 			if (rule)
-				add_to_slot(model, rule, slot, slot->more->future[due].at,
-							slot->more->future[due].weight);
+				ls_state_slot_add(model, rule, slot, slot->more->future[due].at,
+								  slot->more->future[due].weight);
 		slot->more->nfuture -= due;
 		memmove(slot->more->future, slot->more->future + due,
 				sizeof(LsFuture) * slot->more->nfuture);
 	}
+	if (state->has_lists)
+		ls_keyed_values_settle(model, state, now);
 }
 
 /* phase_of numbers the phase of a bucket. */
@@ -484,6 +494,8 @@ ls_state_compact(LsModel *model, LsState *state)
 bool
 ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 {
+	if (delta && delta->has_lists && !ls_keyed_values_can_merge(model, state, delta))
+		return false;
 	for (int i = 0; delta && delta->has_lists && i < delta->nslots; i++)
 	{
 		const LsSlot *from = &delta->slots[i];
@@ -545,6 +557,32 @@ merge_buckets(const LsRule *rule, LsSlot *slot, const LsSlot *delta)
 	}
 }
 
+/* ls_state_slot_merge adds what a slot of further events has counted. */
+void
+ls_state_slot_merge(LsModel *model, LsRule *rule, LsSlot *to, const LsSlot *from)
+{
+	merge_buckets(rule, to, from);
+	if (from->count == 0)
+		return;
+	if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
+		add_decaying(rule, to, from->last, &from->sum);
+	else
+		ls_decay_sum_merge(&to->sum, &from->sum);
+	to->count += from->count;
+	to->last = Max(to->last, from->last);
+}
+
+/* ls_state_slot_clear forgets what a slot has counted, but not what waits. */
+void
+ls_state_slot_clear(LsSlot *slot)
+{
+	slot->count = 0;
+	slot->last = DT_NOBEGIN;
+	slot->sum.hi = slot->sum.lo = 0;
+	if (!ls_state_slot_is_short(slot))
+		slot->more->nbuckets = slot->more->ncompacted = 0;
+}
+
 /*
  * ls_state_merge adds the state of further events.  A compacted state must be one
  * that can be merged (ls_state_can_merge).
@@ -568,17 +606,12 @@ ls_state_merge(LsModel *model, LsState *state, const LsState *delta)
 		if (rule == NULL)
 			continue;
 		to = make_slot(state, from->version);
-		merge_buckets(rule, to, from);
-		for (int f = 0; f < from->more->nfuture; f++)
-			add_future(to, from->more->future[f].at, from->more->future[f].weight);
-		if (from->count == 0)
-			continue;
-		if (!rule->bucketed && rule->decay.kind == LS_DECAY_HALF_LIFE)
-			add_decaying(rule, to, from->last, &from->sum);
+		ls_state_slot_merge(model, rule, to, from);
+		if (unlikely(rule->keyed))
+			ls_keyed_values_merge(to, from);
 		else
-			ls_decay_sum_merge(&to->sum, &from->sum);
-		to->count += from->count;
-		to->last = Max(to->last, from->last);
+			for (int f = 0; f < from->more->nfuture; f++)
+				add_future(to, from->more->future[f].at, from->more->future[f].weight);
 	}
 }
 
@@ -603,9 +636,9 @@ copy_list(const void *from, int n, Size size)
 	return n > 0 ? memcpy(palloc(n * size), from, n * size) : NULL;
 }
 
-/* own_lists gives a copy of a slot its own lists. */
-static void
-own_lists(LsSlot *slot)
+/* ls_state_slot_own gives a copy of a slot its own lists. */
+void
+ls_state_slot_own(LsSlot *slot)
 {
 	const LsSlotMore *from = slot->more;
 	LsSlotMore *more;
@@ -618,6 +651,8 @@ own_lists(LsSlot *slot)
 	more->buckets = copy_list(from->buckets, from->nbuckets, sizeof(LsBucket));
 	more->compacted = copy_list(from->compacted, from->ncompacted, sizeof(LsBucket));
 	more->future = copy_list(from->future, from->nfuture, sizeof(LsFuture));
+	if (from->keyed)
+		more->keyed = ls_keyed_values_copy(from->keyed);
 	slot->more = more;
 }
 
@@ -633,7 +668,7 @@ ls_state_copy(LsState *to, const LsState *from)
 	to->slots = copy_list(from->slots, from->nslots, sizeof(LsSlot));
 	to->future = copy_list(from->future, from->nfuture, sizeof(TimestampTz));
 	for (int i = 0; i < to->nslots; i++)
-		own_lists(&to->slots[i]);
+		ls_state_slot_own(&to->slots[i]);
 }
 
 /* ls_state_replace replaces the slots of some versions by those of another state. */
@@ -652,7 +687,7 @@ ls_state_replace(LsState *state, const LsState *counted,
 			continue;
 		to = ls_state_slot(state, versions[i], true);
 		*to = *from;
-		own_lists(to);
+		ls_state_slot_own(to);
 		/* evaluated with a clock that is ahead, it has what still waits in state */
 		state->last = Max(state->last, from->last);
 	}

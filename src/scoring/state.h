@@ -61,6 +61,7 @@ typedef struct LsSlotMore
 	LsBucket   *compacted;		/* bucket is the phase */
 	int64		compacted_to;
 	LsFuture   *future;			/* ascending */
+	struct LsKeyed *keyed;		/* of a keyed rule, keyed_values.h; NULL: nothing */
 } LsSlotMore;
 
 /*
@@ -136,6 +137,12 @@ extern void ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *r
 
 /* shared with state_codec.c */
 extern LsSlotMore *ls_state_slot_more(LsSlot *slot);
+
+/* shared with keyed_values.c */
+extern void ls_state_slot_add(LsModel *model, LsRule *rule, LsSlot *slot, TimestampTz at, double w);
+extern void ls_state_slot_merge(LsModel *model, LsRule *rule, LsSlot *to, const LsSlot *from);
+extern void ls_state_slot_clear(LsSlot *slot);
+extern void ls_state_slot_own(LsSlot *slot);
 
 /* what slots without buckets, compacted sums and future events share, read-only */
 extern LsSlotMore ls_state_nothing_more;

@@ -17,6 +17,8 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
+#include "scoring/keyed_values.h"
+#include "scoring/state_bytes.h"
 
 /* flags of a state */
 #define HAS_CONTACT		0x01
@@ -34,51 +36,18 @@
 #define SLOT_BUCKETS	0x08
 #define SLOT_FOLDED		0x10
 #define SLOT_FUTURE		0x20
-#define SLOT_LISTS		(SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE)
+#define SLOT_VALUES		0x40
+#define SLOT_ROWS		0x80
+#define SLOT_LISTS		(SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE | SLOT_VALUES | SLOT_ROWS)
 
-/* how a sum is written */
-#define SUM_ZERO		0
-#define SUM_COUNT		1		/* it equals the count */
-#define SUM_HI			2
-#define SUM_HI_LO		3
-
-#define LS_SPARE_SLOTS	8		/* room for rules that match later */
-
-#define LS_MAX_NUMBER	10		/* bytes that a number takes at most */
-
-/* bytes that a sum, a bucket and a slot without lists take at most */
-#define LS_MAX_SUM		((int) (sizeof(double) + sizeof(float)))
-#define LS_MAX_BUCKET	(2 * LS_MAX_NUMBER + LS_MAX_SUM)
-#define LS_MAX_SLOT		(3 * LS_MAX_NUMBER + 1 + LS_MAX_SUM)
-
-/*
- * These write where there is room (largest_size), and give the place after what they
- * wrote: a state is written for every event.
- */
-static inline char *
-put_bytes(char *to, const void *from, int n)
+/* ls_state_codec_malformed raises the error that bytes are no state. */
+pg_noinline void
+ls_state_codec_malformed(void)
 {
-	memcpy(to, from, n);
-	return to + n;
-}
-
-static inline char *
-put_unsigned(char *to, uint64 value)
-{
-	while (value >= 0x80)
-	{
-		*to++ = (char) (value | 0x80);
-		value >>= 7;
-	}
-	*to++ = (char) value;
-	return to;
-}
-
-/* put_signed writes small values of either sign as small unsigned ones. */
-static inline char *
-put_signed(char *to, int64 value)
-{
-	return put_unsigned(to, ((uint64) value << 1) ^ (uint64) (value >> 63));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the state of a contact is damaged"),
+			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
 }
 
 /* base gives the instant relative to which others are written, so that they are short. */
@@ -88,32 +57,8 @@ base(const LsState *state)
 	return state->events > 0 ? state->last : 0;
 }
 
-static inline int
-sum_form(const LsSum *sum, int64 count)
-{
-	if (sum->lo != 0)
-		return SUM_HI_LO;
-	if (sum->hi == 0 && !signbit(sum->hi))
-		return SUM_ZERO;
-	return sum->hi == (double) count ? SUM_COUNT : SUM_HI;
-}
-
-static inline char *
-put_sum(char *to, const LsSum *sum, int form)
-{
-	if (form == SUM_HI || form == SUM_HI_LO)
-		to = put_bytes(to, &sum->hi, sizeof(double));
-	if (form == SUM_HI_LO)
-	{
-		float		lo = (float) sum->lo;
-
-		to = put_bytes(to, &lo, sizeof(float));
-	}
-	return to;
-}
-
-static char *
-put_buckets(char *to, const LsBucket *buckets, int n)
+char *
+ls_state_codec_put_buckets(char *to, const LsBucket *buckets, int n)
 {
 	int64		previous = 0;
 
@@ -136,18 +81,20 @@ flags_of_lists(const LsSlotMore *more)
 {
 	return (more->nbuckets > 0 ? SLOT_BUCKETS : 0) |
 		(more->ncompacted > 0 ? SLOT_FOLDED : 0) |
-		(more->nfuture > 0 ? SLOT_FUTURE : 0);
+		(more->nfuture > 0 ? SLOT_FUTURE : 0) |
+		(more->keyed && (more->keyed->nvalues > 0 || more->keyed->bytes) ? SLOT_VALUES : 0) |
+		(more->keyed && more->keyed->nrows > 0 ? SLOT_ROWS : 0);
 }
 
 static char *
-put_lists(char *to, const LsSlotMore *more)
+put_lists(char *to, const LsSlotMore *more, int lists, TimestampTz base)
 {
 	if (more->nbuckets > 0)
-		to = put_buckets(to, more->buckets, more->nbuckets);
+		to = ls_state_codec_put_buckets(to, more->buckets, more->nbuckets);
 	if (more->ncompacted > 0)
 	{
 		to = put_signed(to, more->compacted_to);
-		to = put_buckets(to, more->compacted, more->ncompacted);
+		to = ls_state_codec_put_buckets(to, more->compacted, more->ncompacted);
 	}
 	if (more->nfuture > 0)
 	{
@@ -158,6 +105,10 @@ put_lists(char *to, const LsSlotMore *more)
 			to = put_bytes(to, &more->future[i].weight, sizeof(double));
 		}
 	}
+	if (lists & SLOT_VALUES)
+		to = ls_keyed_codec_put_values(to, more->keyed, base);
+	if (lists & SLOT_ROWS)
+		to = ls_keyed_codec_put_rows(to, more->keyed, base);
 	return to;
 }
 
@@ -183,7 +134,7 @@ put_slots(char *to, const LsState *state)
 			to = put_signed(to, from - slot->last);
 		to = put_sum(to, &slot->sum, form);
 		if (lists != 0)
-			to = put_lists(to, slot->more);
+			to = put_lists(to, slot->more, lists, from);
 	}
 	return to;
 }
@@ -205,7 +156,8 @@ largest_size(const LsState *state)
 			continue;
 		size += 4 * LS_MAX_NUMBER +
 			((Size) more->nbuckets + more->ncompacted) * LS_MAX_BUCKET +
-			(Size) more->nfuture * (LS_MAX_NUMBER + sizeof(double));
+			(Size) more->nfuture * (LS_MAX_NUMBER + sizeof(double)) +
+			(more->keyed ? ls_keyed_codec_size(more->keyed) : 0);
 	}
 	return size;
 }
@@ -279,121 +231,9 @@ ls_state_encode(const LsState *state)
 	return bytes;
 }
 
-/*
- * Reading trusts no bytes: a state may be forged or torn.  The result is one that
- * could have been encoded: sorted lists, valid instants, finite numbers, text of the
- * database's encoding.
- */
-typedef struct Cursor
-{
-	const unsigned char *at;
-	const unsigned char *end;
-} Cursor;
-
-static pg_noinline void
-malformed(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the state of a contact is damaged"),
-			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
-}
-
-/* get_unsigned reads a number; most take a byte. */
-static pg_attribute_always_inline uint64
-get_unsigned(Cursor *from)
-{
-	uint64		value = 0;
-
-	if (likely(from->at < from->end && *from->at < 0x80))
-		return *from->at++;
-	for (int shift = 0; shift < 64; shift += 7)
-	{
-		unsigned char byte;
-
-		if (from->at >= from->end)
-			malformed();
-		byte = *from->at++;
-		value |= (uint64) (byte & 0x7f) << shift;
-		if (byte < 0x80)
-			return value;
-	}
-	malformed();
-	return 0;
-}
-
-static pg_attribute_always_inline int64
-get_signed(Cursor *from)
-{
-	uint64		value = get_unsigned(from);
-
-	return (int64) (value >> 1) ^ -(int64) (value & 1);
-}
-
-/*
- * get_length reads the length of a list whose members take at least so many bytes
- * each, and so many in memory.
- */
-static int
-get_length(Cursor *from, int bytes, Size size)
-{
-	uint64		n = get_unsigned(from);
-
-	if (n > (uint64) (from->end - from->at) / bytes ||
-		n >= MaxAllocSize / size - LS_SPARE_SLOTS)
-		malformed();
-	return (int) n;
-}
-
-/* get_count reads a number of events. */
-static pg_attribute_always_inline int64
-get_count(Cursor *from)
-{
-	uint64		n = get_unsigned(from);
-
-	if (n > PG_INT64_MAX)
-		malformed();
-	return (int64) n;
-}
-
-/* instant gives the instant at an offset from another, if a timestamp can have it. */
-static pg_attribute_always_inline TimestampTz
-instant(TimestampTz from, int64 difference)
-{
-	TimestampTz t;
-
-	if (pg_add_s64_overflow(from, difference, &t) || !IS_VALID_TIMESTAMP(t))
-		malformed();
-	return t;
-}
-
-static pg_attribute_always_inline void
-get_bytes(Cursor *from, void *to, int n)
-{
-	if (from->end - from->at < n)
-		malformed();
-	memcpy(to, from->at, n);
-	from->at += n;
-}
-
-static pg_attribute_always_inline void
-get_sum(Cursor *from, LsSum *sum, int form, int64 count)
-{
-	float		lo = 0;
-
-	sum->hi = form == SUM_COUNT ? (double) count : 0;
-	if (form == SUM_HI || form == SUM_HI_LO)
-		get_bytes(from, &sum->hi, sizeof(double));
-	if (form == SUM_HI_LO)
-		get_bytes(from, &lo, sizeof(float));
-	if (!isfinite(sum->hi) || !isfinite(lo))
-		malformed();
-	sum->lo = lo;
-}
-
-/* get_buckets reads buckets, ascending but where they are phases. */
-static LsBucket *
-get_buckets(Cursor *from, bool phases, int *n)
+/* ls_state_codec_get_buckets reads buckets, ascending but where they are phases. */
+LsBucket *
+ls_state_codec_get_buckets(Cursor *from, bool phases, int *n)
 {
 	LsBucket   *buckets;
 	int64		previous = 0;
@@ -406,7 +246,7 @@ get_buckets(Cursor *from, bool phases, int *n)
 		uint64		counted;
 
 		if ((i > 0 && step <= 0 && !phases) || pg_add_s64_overflow(previous, step, &previous))
-			malformed();
+			ls_state_codec_malformed();
 		buckets[i].bucket = previous;
 		counted = get_unsigned(from);
 		buckets[i].count = counted >> 2;
@@ -427,7 +267,7 @@ get_instants(Cursor *from, int *n)
 	{
 		all[i] = instant(0, get_signed(from));
 		if (i > 0 && all[i] < all[i - 1])
-			malformed();
+			ls_state_codec_malformed();
 	}
 	return all;
 }
@@ -444,26 +284,30 @@ get_slot_future(Cursor *from, LsSlotMore *more)
 		future->at = instant(0, get_signed(from));
 		get_bytes(from, &future->weight, sizeof(double));
 		if (!isfinite(future->weight) || (i > 0 && future->at < future[-1].at))
-			malformed();
+			ls_state_codec_malformed();
 	}
 }
 
 static void
-get_lists(Cursor *from, int flags, LsSlot *slot)
+get_lists(Cursor *from, int flags, LsSlot *slot, TimestampTz base)
 {
 	ls_state_slot_more(slot);
 	if (flags & SLOT_BUCKETS)
 	{
-		slot->more->buckets = get_buckets(from, false, &slot->more->nbuckets);
+		slot->more->buckets = ls_state_codec_get_buckets(from, false, &slot->more->nbuckets);
 		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
 	}
 	if (flags & SLOT_FOLDED)
 	{
 		slot->more->compacted_to = get_signed(from);
-		slot->more->compacted = get_buckets(from, true, &slot->more->ncompacted);
+		slot->more->compacted = ls_state_codec_get_buckets(from, true, &slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);
+	if (flags & SLOT_VALUES)
+		ls_keyed_codec_get_values(from, ls_keyed_values_of(slot), base);
+	if (flags & SLOT_ROWS)
+		ls_keyed_codec_get_rows(from, ls_keyed_values_of(slot), base);
 }
 
 /* get_slot reads a slot, with a cursor that can be kept in registers, and gives its flags. */
@@ -475,7 +319,7 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 	int64		version = get_count(&here);
 
 	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
-		malformed();
+		ls_state_codec_malformed();
 	get_bytes(&here, &flags, 1);
 	ls_state_slot_init(slot, version);
 	slot->count = get_count(&here);
@@ -484,13 +328,13 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 		int64		before = get_signed(&here);
 
 		if (before == PG_INT64_MIN)
-			malformed();
+			ls_state_codec_malformed();
 		slot->last = instant(base, -before);
 	}
 	get_sum(&here, &slot->sum, flags & SUM_MASK, slot->count);
 	*from = here;
 	if (flags & SLOT_LISTS)
-		get_lists(from, flags, slot);
+		get_lists(from, flags, slot, base);
 	return flags;
 }
 
@@ -537,7 +381,7 @@ get_prior_stage(Cursor *from)
 
 	get_bytes(from, name, length);
 	if (length == 0 || !pg_verifymbstr(name, length, true))
-		malformed();
+		ls_state_codec_malformed();
 	return name;
 }
 
@@ -571,7 +415,7 @@ ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room)
 		state->last = instant(0, get_signed(&from));
 		state->first = instant(state->last, -get_count(&from));
 		if (state->events == 0)
-			malformed();
+			ls_state_codec_malformed();
 	}
 	if (head[1] & HAS_FUTURE)
 		state->future = get_instants(&from, &state->nfuture);
@@ -587,11 +431,11 @@ ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room)
 	if (head[1] & HAS_OVERRIDE)
 		get_bytes(&from, &override, 1);
 	if (override > LS_OVERRIDE_BELOW)
-		malformed();
+		ls_state_codec_malformed();
 	state->override = override;
 	get_slots(&from, state, room);
 	if (from.at != from.end)
-		malformed();
+		ls_state_codec_malformed();
 }
 
 /* ls_state_decode reads what ls_state_encode wrote. */
