@@ -344,8 +344,23 @@ match_only(Recount *pass, LsModel *counting, List *versions)
 		pass->versions[i] = *(int64 *) list_nth(versions, i);
 }
 
+/* is_wanted tells whether a rule has one of some versions, or one that has follows it. */
+static bool
+is_wanted(const LsModel *model, const LsRule *rule, List *versions)
+{
+	ListCell   *lc;
+
+	foreach(lc, versions)
+		if (*(int64 *) lfirst(lc) == rule->version)
+			return true;
+	for (int i = 0; rule->kind == LS_SEQUENCE && i < model->nrules; i++)
+		if (model->rules[i].follows == rule && is_wanted(model, &model->rules[i], versions))
+			return true;
+	return false;
+}
+
 /*
- * leave_out makes a model match the given versions only, and returns what has to be
+ * leave_out makes a model match the given versions only, and what these follow, and returns what has to be
  * read for them.
  */
 static int
@@ -356,12 +371,8 @@ leave_out(LsModel *model, List *versions)
 	for (int i = 0; i < model->nrules; i++)
 	{
 		LsRule	   *rule = &model->rules[i];
-		bool		wanted = false;
-		ListCell   *lc;
 
-		foreach(lc, versions)
-			wanted |= *(int64 *) lfirst(lc) == rule->version;
-		if (!wanted)
+		if (!is_wanted(model, rule, versions))
 			rule->skip = true;
 		if (rule->skip)
 			continue;

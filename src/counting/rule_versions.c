@@ -18,6 +18,7 @@
 
 #include "base/relation.h"
 #include "base/sql.h"
+#include "definitions/current_names.h"
 #include "definitions/extension.h"
 #include "definitions/model_change.h"
 #include "rules/disclosure.h"
@@ -79,6 +80,43 @@ is_of_visitors(const char *name)
 }
 
 /*
+ * ls_rule_versions_follow has sequences that follow others backfilled with these, and
+ * disabled with these.  True if any of them waits now.
+ */
+bool
+ls_rule_versions_follow(const char *name)
+{
+	static const char *const with[][2] = {
+		{"0", "o.backfilled_version = 0 AND r.backfilled_version IS DISTINCT FROM 0"},
+		{"NULL", "o.backfilled_version IS NULL AND o.backfilling_version IS NULL"
+		" AND r.backfilled_version IS NOT NULL"},
+		{"NULL", "o.backfilled_version IS NULL AND o.backfilling_version IS NULL"
+		" AND r.backfilling_version IS NOT NULL"}
+	};
+	bool		waits = false;
+
+	for (int i = 0; i < (int) lengthof(with); i++)
+	{
+		uint64		n;
+
+		do
+		{
+			LsSqlArguments args = {0};
+
+			ls_sql_add_text(&args, name);
+			n = ls_extension_execute(psprintf("UPDATE leadscore_internal.lead_rule r"
+											  " SET backfilled_version = %s, backfilling_version = NULL"
+											  " FROM leadscore_internal.lead_rule o WHERE r.model = $1"
+											  " AND o.model = $1 AND o.name = r.follows AND %s",
+											  with[i][0], with[i][1]), &args);
+			waits = waits || (n > 0 && i > 0);
+			CommandCounterIncrement();
+		} while (n > 0);
+	}
+	return waits;
+}
+
+/*
  * ls_rule_versions_publish gives the rules that wait to be backfilled the version under
  * which writers match them from now on; they contribute nothing until a job has
  * backfilled the earlier events.  again: includes rules that could not be.  Rules of
@@ -93,6 +131,7 @@ ls_rule_versions_publish(const char *name, bool again)
 
 	if (is_of_visitors(name))
 		return;
+	(void) ls_rule_versions_follow(name);
 	model = ls_model_load(name, NULL);
 	foreach(lc, ls_lead_rules(name, NULL))
 	{
@@ -118,6 +157,28 @@ ls_rule_versions_publish(const char *name, bool again)
 	ls_model_release(model);
 }
 
+/* reads tells whether a rule reads a source; alone: and no other. */
+static bool
+reads(const LsRuleRow *rule, const char *source, bool alone)
+{
+	bool		any = false;
+
+	if (strcmp(rule->kind, "profile") == 0 || strcmp(rule->kind, "combo") == 0)
+		return false;
+	if (strcmp(rule->kind, "absence") == 0 && rule->source == NULL)
+		return !alone;
+	for (int i = 0; i < LS_NROWS; i++)
+	{
+		const char *name = ls_current_names_row_source(rule, i);
+
+		if (name && strcmp(name, source) == 0)
+			any = true;
+		else if (name && alone)
+			return false;
+	}
+	return any;
+}
+
 /*
  * ls_rule_versions_size estimates how many rows have to be read to backfill the rules
  * that wait for it, or everything if all is set.
@@ -140,8 +201,7 @@ ls_rule_versions_size(const char *name, bool all)
 		{
 			LsRuleRow  *rule = lfirst(rc);
 
-			if (rule->backfilled_version_null && strcmp(rule->kind, "profile") != 0 &&
-				(rule->source == NULL || strcmp(rule->source, source->source) == 0))
+			if (rule->backfilled_version_null && reads(rule, source->source, false))
 				wanted = true;
 		}
 		if (wanted)
@@ -157,7 +217,7 @@ ls_rule_versions_size(const char *name, bool all)
 
 /*
  * ls_rule_versions_assign gives the rules that wait to be backfilled a version, or 0 if
- * they cannot be backfilled: those that read a source, if one is given.  again:
+ * they cannot be backfilled: those that read a source alone, if one is given.  again:
  * includes rules that could not be.  Returns the versions.
  */
 List *
@@ -170,6 +230,7 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 
 	if (is_of_visitors(name))
 		return NIL;
+	(void) ls_rule_versions_follow(name);
 	foreach(lc, ls_lead_rules(name, NULL))
 	{
 		LsRuleRow  *row = lfirst(lc);
@@ -177,7 +238,7 @@ ls_rule_versions_assign(const char *name, const char *source, bool again)
 
 		if (!waits(row, again))
 			continue;
-		if (source && (row->source == NULL || strcmp(row->source, source) != 0))
+		if (source && !reads(row, source, true))
 			continue;
 		if (model == NULL)
 			model = ls_model_load(name, NULL);

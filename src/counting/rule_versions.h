@@ -14,6 +14,7 @@
 
 
 /* gives waiting rules the versions under which a job is to backfill them */
+extern bool ls_rule_versions_follow(const char *name);
 extern void ls_rule_versions_publish(const char *model, bool again);
 /* how many rows have to be read for that, or for everything */
 extern double ls_rule_versions_size(const char *model, bool all);

@@ -9,11 +9,13 @@
 
 #include "access/relation.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "base/reachable_code.h"
 #include "base/sql.h"
+#include "counting/rule_versions.h"
 #include "definitions/current_names.h"
 #include "definitions/extension.h"
 #include "definitions/locks.h"
@@ -142,6 +144,20 @@ judge_source(List *feeds, const char *name, Verdict *verdict)
 	return relation;
 }
 
+static void judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict);
+
+/* judge_followed tells whether the sequence that a rule follows can be counted. */
+static void
+judge_followed(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	foreach(lc, ls_lead_rules(work->row->model, NULL))
+		if (strcmp(((LsRuleRow *) lfirst(lc))->name, rule->follows) == 0)
+			judge(work, feeds, lfirst(lc), verdict);
+}
+
 /* judge compiles a rule again and fills in the verdict. */
 static void
 judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
@@ -149,8 +165,14 @@ judge(const Work *work, List *feeds, const LsRuleRow *rule, Verdict *verdict)
 	Oid			relids[LS_NROWS];
 
 	memset(verdict, 0, sizeof(Verdict));
+	if (rule->follows)
+		judge_followed(work, feeds, rule, verdict);
+	if (verdict->error || verdict->unattached)
+		return;
 	if (strcmp(rule->kind, "profile") == 0)
 		relids[LS_ROW_OWN] = judge_contacts(work->row, verdict);
+	else if (rule->follows)
+		relids[LS_ROW_OWN] = InvalidOid;
 	else
 		relids[LS_ROW_OWN] = judge_source(feeds, rule->source, verdict);
 	relids[LS_ROW_FOLLOWER] = rule->followed_source ?
@@ -269,6 +291,7 @@ ls_sync_rules(Work *work, bool sleeping_only)
 			work->changed = work->recount = true;
 		}
 	}
+	(void) ls_rule_versions_follow(work->row->model);
 }
 
 /*

@@ -31,6 +31,7 @@
 #include "base/sql.h"
 #include "base/suggest.h"
 #include "counting/recount.h"
+#include "counting/rule_versions.h"
 #include "definitions/ancestor.h"
 #include "definitions/extension.h"
 #include "definitions/job_table.h"
@@ -237,25 +238,35 @@ check_overlap(const LsSourceRow *source, List *tree, bool is_attached)
 	}
 }
 
+/* What a rule R reads is all attached. */
+#define ALL_ATTACHED \
+	" NOT EXISTS (SELECT FROM pg_catalog.unnest(ARRAY[r.source, r.followed_source, r.cancelled_source]) AS s (name)" \
+	" WHERE s.name IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore_internal.lead_source l" \
+	" WHERE l.model OPERATOR(pg_catalog.=) r.model AND l.source OPERATOR(pg_catalog.=) s.name))"
+
 /*
- * wake_rules has the rules that name a source backfilled.  True if rules of other
- * sources follow it.
+ * wake_rules has the rules that read a source backfilled, if what else they read is
+ * attached, too.  True if some do read something else.
  */
 static bool
 wake_rules(const LsSourceRow *source)
 {
 	LsSqlArguments args = {0};
-	bool		followers;
+	bool		others;
 
 	ls_sql_add_text(&args, source->model);
 	ls_sql_add_text(&args, source->source);
-	ls_extension_execute("UPDATE leadscore_internal.lead_rule SET backfilled_version = NULL, backfilling_version = NULL"
-						 " WHERE model = $1 AND source = $2", &args);
-	followers = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
-									 " SET backfilled_version = NULL, backfilling_version = NULL"
-									 " WHERE model = $1 AND source <> $2"
-									 " AND (followed_source = $2 OR cancelled_source = $2)", &args) > 0;
-	return followers;
+	others = ls_extension_execute("UPDATE leadscore_internal.lead_rule r"
+								  " SET backfilled_version = NULL, backfilling_version = NULL"
+								  " WHERE model = $1 AND $2 IN (source, followed_source, cancelled_source)"
+								  " AND (source IS DISTINCT FROM $2 OR followed_source <> $2 OR cancelled_source <> $2)"
+								  " AND" ALL_ATTACHED, &args) > 0;
+	ls_extension_execute("UPDATE leadscore_internal.lead_rule"
+						 " SET backfilled_version = NULL, backfilling_version = NULL"
+						 " WHERE model = $1 AND source = $2 AND COALESCE(followed_source, $2) = $2"
+						 " AND COALESCE(cancelled_source, $2) = $2", &args);
+	CommandCounterIncrement();
+	return ls_rule_versions_follow(source->model) || others;
 }
 
 /* add_source inserts the row of lead_source and puts triggers on the source's tables. */
@@ -430,7 +441,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	LsModelRow *model;
 	List	   *tree;
 	char	   *visitors;
-	bool		followers;
+	bool		others;
 	bool		purged;
 	double		rows;
 
@@ -471,7 +482,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	add_source(&source, tree);
 	visitors = add_visitors(model, &source, tree);
 	ls_ancestors_sync();
-	followers = wake_rules(&source);
+	others = wake_rules(&source);
 	ls_model_change_record(source.model);
 	CommandCounterIncrement();
 	purged = tell_purged(&source);
@@ -494,7 +505,7 @@ ls_attach(PG_FUNCTION_ARGS)
 	ls_recount_source(source.model, source.source, InvalidOid, "backfill");
 	if (visitors)
 		ls_recount_source(visitors, source.source, InvalidOid, "backfill");
-	if (followers)
+	if (others)
 		(void) ls_job_run_backfill(source.model);
 	PG_RETURN_VOID();
 }
@@ -582,6 +593,8 @@ ls_attach_remove(const char *model, const char *source)
 	rules = ls_extension_execute("UPDATE leadscore_internal.lead_rule"
 								 " SET backfilled_version = 0, backfilling_version = NULL WHERE model = $1"
 								 " AND (source = $2 OR followed_source = $2 OR cancelled_source = $2)", &args);
+	CommandCounterIncrement();
+	(void) ls_rule_versions_follow(model);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_source WHERE model = $1"
 						 " AND source = $2", &args);
 	ls_extension_execute("DELETE FROM leadscore_internal.lead_relation WHERE model = $1"

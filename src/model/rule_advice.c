@@ -15,9 +15,9 @@
 
 #include "rules/model_compile.h"
 
-/* source_text describes what a rule reads. */
+/* source_text describes what a rule reads; source NULL: every one. */
 static char *
-source_text(const LsRuleRow *row, const LsModelRow *model)
+source_text(const LsRuleRow *row, const char *source, const LsModelRow *model)
 {
 	if (strcmp(row->kind, "profile") == 0)
 	{
@@ -25,7 +25,7 @@ source_text(const LsRuleRow *row, const LsModelRow *model)
 
 		return psprintf("table \"%s\"", name ? name : "?");
 	}
-	return row->source ? psprintf("source \"%s\"", row->source) : pstrdup("every source");
+	return source ? psprintf("source \"%s\"", source) : pstrdup("every source");
 }
 
 /*
@@ -61,9 +61,11 @@ static bool
 advise_alone(const LsRuleRow *row, const LsModelRow *model)
 {
 	bool		profile = strcmp(row->kind, "profile") == 0;
-	const char *from = source_text(row, model);
+	const char *from = source_text(row, row->source, model);
 
 	advise_period(row);
+	if (row->follows)
+		return false;
 	if (row->event == NULL && row->condition == NULL)
 	{
 		ereport(NOTICE,
@@ -90,22 +92,39 @@ advise_alone(const LsRuleRow *row, const LsModelRow *model)
 static void
 advise(const LsSurvey *survey, const LsModelRow *model)
 {
+	static const char *const columns[LS_NROWS] = {"event", "followed_by", "cancelled_by"};
 	const LsRuleRow *row = survey->row;
-	const char *from = source_text(row, model);
+	const char *from = source_text(row, survey->source, model);
 
 	if (!survey->rows)
 		return;
-	if (row->event && !survey->seen)
+	if (survey->event && !survey->seen)
 		ereport(NOTICE,
-				(errmsg("event \"%s\" of rule \"%s\" of model \"%s\" has never been seen in %s",
-						row->event, row->name, model->model,
-						row->source ? from : "any source"),
+				(errmsg("%s \"%s\" of rule \"%s\" of model \"%s\" has never been seen in %s",
+						columns[survey->of], survey->event, row->name, model->model,
+						survey->source ? from : "any source"),
 				 survey->nearest ? errhint("Did you mean \"%s\"?", survey->nearest) : 0));
-	else if (!survey->matched && !survey->failed)
+	else if (survey->of == LS_ROW_OWN && !survey->matched && !survey->failed)
 		ereport(NOTICE,
 				(errmsg("rule \"%s\" of model \"%s\" matches no row of %s",
 						row->name, model->model, from),
 				 errdetail("There are rows, but its condition holds for none of them.")));
+}
+
+/* add_survey adds a survey of rows that count, follow or cancel. */
+static List *
+add_survey(List *surveys, const LsRuleRow *row, LsRuleTextRow of)
+{
+	char	   *const events[] = {row->event, row->followed_by, row->cancelled_by};
+	char	   *const conditions[] = {row->condition, row->followed_condition, row->cancelled_condition};
+	LsSurvey   *survey = palloc0(sizeof(LsSurvey));
+
+	survey->row = row;
+	survey->of = of;
+	survey->source = ls_current_names_row_source(row, of);
+	survey->event = events[of];
+	survey->condition = conditions[of];
+	return lappend(surveys, survey);
 }
 
 static int
@@ -144,15 +163,16 @@ ls_rules_advise(const char *name, int64 *rule_ids, int n)
 	foreach(lc, rows)
 	{
 		LsRuleRow  *row = lfirst(lc);
-		LsSurvey   *survey;
 
 		if (!row->backfilled_version_null ||
-			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL ||
-			!advise_alone(row, model))
+			bsearch(&row->rule_id, rule_ids, n, sizeof(int64), by_number) == NULL)
 			continue;
-		survey = palloc0(sizeof(LsSurvey));
-		survey->row = row;
-		surveys = lappend(surveys, survey);
+		if (advise_alone(row, model))
+			surveys = add_survey(surveys, row, LS_ROW_OWN);
+		if (row->followed_by)
+			surveys = add_survey(surveys, row, LS_ROW_FOLLOWER);
+		if (row->cancelled_by)
+			surveys = add_survey(surveys, row, LS_ROW_CANCELLER);
 	}
 	if (surveys == NIL || !ls_rule_sample(model, surveys))
 		return;

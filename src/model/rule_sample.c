@@ -66,7 +66,7 @@ typedef struct Visit
 static const char *
 event_of(const Asking *asking)
 {
-	return asking->survey->row->event;
+	return asking->survey->event;
 }
 
 static int
@@ -87,9 +87,9 @@ ask(Visit *visit, LsSurvey *survey, Relation rel)
 	Asking	   *asking = &visit->asking[visit->nasking];
 	ErrorData  *error = NULL;
 	LsExprSpec	spec = {.use = LS_EXPR_CONDITION, .rel = rel, .role = visit->owner,
-	.text = survey->row->condition};
+	.text = survey->condition};
 
-	if (survey->row->event && visit->event_column == NULL)
+	if (survey->event && visit->event_column == NULL)
 		return;
 	*asking = (Asking) {.survey = survey, .open = true};
 	visit->nasking++;
@@ -358,10 +358,8 @@ visit_table(Visit *visit, List *surveys)
 static bool
 reads(const LsSurvey *survey, const LsSourceRow *source)
 {
-	const LsRuleRow *row = survey->row;
-
-	return strcmp(row->kind, "profile") != 0 &&
-		(row->source == NULL || strcmp(row->source, source->source) == 0);
+	return strcmp(survey->row->kind, "profile") != 0 &&
+		(survey->source == NULL || strcmp(survey->source, source->source) == 0);
 }
 
 /* Arguments of the survey, for a subtransaction */
@@ -408,8 +406,8 @@ survey_all(void *arg)
 	foreach(each, job->surveys)
 	{
 		LsSurvey   *survey = lfirst(each);
-		const char *nearest = survey->row->event && !survey->seen ?
-			ls_suggest_word(survey->row->event, survey->names) : NULL;
+		const char *nearest = survey->event && !survey->seen ?
+			ls_suggest_word(survey->event, survey->names) : NULL;
 
 		survey->nearest = nearest ? MemoryContextStrdup(job->context, nearest) : NULL;
 		survey->names = NIL;

@@ -73,21 +73,24 @@ ls_validate_category(const char *model, const char *category, const char *where)
 }
 
 /*
- * ls_validate_expression parses an expression over a table and raises an error where it
+ * ls_validate_expression compiles an expression over a table, or raises an error where it
  * is wrong.  The table is unlocked, as it may have to be locked more strongly later,
  * together with others.
  */
-void
+LsExpr *
 ls_validate_expression(LsExprSpec *spec, Oid relation)
 {
+	LsExpr	   *expr;
+
 	spec->rel = try_relation_open(relation, AccessShareLock);
 	if (spec->rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the table that %s reads no longer exists", spec->where)));
 	spec->advise = true;
-	ls_expr_free(ls_expr_compile(spec, CurrentMemoryContext));
+	expr = ls_expr_compile(spec, CurrentMemoryContext);
 	relation_close(spec->rel, AccessShareLock);
+	return expr;
 }
 
 /*
@@ -254,7 +257,7 @@ check_stage_condition(const LsCheckedRow *row, const LsModelRow *model)
 	spec.role = model->owner;
 	spec.where = psprintf("condition of %s", row->where);
 	spec.variables = ls_lead_stage_variables(model->model);
-	ls_validate_expression(&spec, model->contacts);
+	ls_expr_free(ls_validate_expression(&spec, model->contacts));
 }
 
 /* is_open tells whether every contact has reached a stage. */
@@ -589,6 +592,7 @@ has_waiting(const char *model)
 void
 ls_validate_rules_changed(const char *model)
 {
+	ls_rule_references_check(model);
 	/* a trigger of an event table wrote them, in the midst of a statement */
 	if (has_waiting(model) && !ls_deferred_recompute_model(model))
 		(void) ls_job_run_backfill(model);

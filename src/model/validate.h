@@ -3,7 +3,7 @@
  * validate.h
  *		What is refused when a DBA writes models, rules, stages and grades.
  *
- * validate_rule.c checks rules, validate_action.c actions, validate.c the rest of a
+ * validate_rule.c and validate_keyed.c check rules, validate_action.c actions, validate.c the rest of a
  * definition and what follows from a change; rule_advice.c gives notices about rules
  * that are allowed but probably not meant, with what rule_sample.c finds in existing
  * rows.  definition_view.c calls them.
@@ -20,6 +20,7 @@
 
 #include "definitions/lead_tables.h"
 #include "rules/expression.h"
+#include "rules/model_compile.h"
 
 /* A row of a small table under examination; columns are found by name */
 typedef struct LsCheckedRow
@@ -41,6 +42,10 @@ typedef struct LsDefinition
 typedef struct LsSurvey
 {
 	const LsRuleRow *row;
+	LsRuleTextRow of;			/* rows that count, follow or cancel: their ... */
+	const char *source;			/* ... source, NULL: every one */
+	const char *event;
+	const char *condition;
 	bool		rows;			/* there are any rows */
 	bool		seen;			/* a row has the event */
 	bool		matched;		/* one has event and condition, or there are
@@ -75,7 +80,10 @@ extern void ls_validate_delete(const LsDefinition *row);
 extern char *ls_validate_word_list(List *words);
 extern void ls_validate_category(const char *model, const char *category,
 								 const char *where);
-extern void ls_validate_expression(LsExprSpec *spec, Oid relation);
+extern LsExpr *ls_validate_expression(LsExprSpec *spec, Oid relation);
+extern void ls_rule_references_note(const LsDefinition *change);
+extern void ls_rule_references_check(const char *model);
+extern void ls_validate_keyed(const LsRuleRow *row, LsKind kind, bool once, const char *where);
 extern void ls_validate_finite(const char *column, double value, const char *where);
 
 #endif							/* LEADSCORE_VALIDATE_H */

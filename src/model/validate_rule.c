@@ -27,6 +27,7 @@
 #include "base/decay.h"
 #include "base/leadscore.h"
 #include "base/suggest.h"
+#include "definitions/current_names.h"
 #include "definitions/locks.h"
 #include "model/anonymous_visitors.h"
 #include "rules/model_compile.h"
@@ -109,8 +110,8 @@ typedef struct RuleCheck
 	LsDecay		decay;
 	int64		time_frame;		/* 0: none */
 	List	   *sources;		/* of the model */
-	LsSourceRow *source;		/* NULL: none, every, or not attached */
-	bool		dormant;		/* its source is not attached any more */
+	LsSourceRow *of[LS_NROWS];	/* source of each kind of rows; NULL: none, every, or not attached */
+	bool		dormant;		/* a source of it is not attached any more */
 } RuleCheck;
 
 /* ---------- words, defaults and columns of a rule ---------- */
@@ -337,6 +338,7 @@ check_columns(const RuleCheck *check)
 		if (!check->row.max_per_period_null)
 			refuse_unawarded(check, "max_per_period");
 	}
+	ls_validate_keyed(&check->row, check->kind, check->once, check->where);
 }
 
 /* ---------- numbers and times ---------- */
@@ -379,6 +381,7 @@ check_numbers(const RuleCheck *check)
 				 errmsg("at_least of %s must be at least 1", check->where)));
 	check_limit(check, "max_points", row->max_points_null, row->max_points);
 	check_limit(check, "max_per_period", row->max_per_period_null, row->max_per_period);
+	check_limit(check, "max_per", row->max_per_null, row->max_per);
 	if (!row->decay_keep_null && !(row->decay_keep >= 0 && row->decay_keep <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -543,7 +546,7 @@ check_period(const RuleCheck *check)
 	int64		period = check_interval(check, "period", row->period, check->old.period);
 	int64		span = ls_decay_span(&check->decay, check->time_frame);
 
-	if (check->kind != LS_EVENT)
+	if (check->kind != LS_EVENT && check->kind != LS_SEQUENCE)
 		return;
 	if (check->time_frame == 0 && row->max_per_period_null &&
 		decay != LS_DECAY_LINEAR && decay != LS_DECAY_STEP)
@@ -582,14 +585,16 @@ check_category(RuleCheck *check)
 	ls_validate_category(check->row.model, check->row.category, check->where);
 }
 
+/* the columns that name the source and the event of each kind of rows */
+static const char *const source_columns[LS_NROWS] = {"source", "followed_source", "cancelled_source"};
+
 /*
  * refuse_source raises the error that a rule names no source, or one that does not
  * exist.
  */
 static void
-refuse_source(const RuleCheck *check)
+refuse_source(const RuleCheck *check, const char *column, const char *given)
 {
-	const char *given = check->row.source;
 	const char *nearest = NULL;
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -600,17 +605,57 @@ refuse_source(const RuleCheck *check)
 		nearest = ls_suggest_word(given, names);
 	ereport(ERROR,
 			(errcode(given ? ERRCODE_UNDEFINED_OBJECT : ERRCODE_NOT_NULL_VIOLATION),
-			 given ? errmsg("source \"%s\" of %s does not exist", given, check->where) :
+			 given ? errmsg("%s \"%s\" of %s does not exist", column, given, check->where) :
 			 errmsg("%s needs a source", check->where),
 			 names ? errdetail("The model's sources are %s.", ls_validate_word_list(names)) :
 			 errdetail("No event table is attached to the model."),
 			 names == NIL ? errhint("Call leadscore.attach('%s', 'events', contact => '...', occurred_at => '...') first.",
 									check->row.model) :
 			 nearest ? errhint("Did you mean \"%s\"?", nearest) :
-			 errhint("Set source to the one whose rows the rule counts.")));
+			 errhint("Set %s to the one whose rows the rule %s.", column,
+					 column == source_columns[LS_ROW_OWN] ? "counts" : "reads")));
 }
 
-/* check_source finds the source of a rule. */
+/* check_rows_source finds the source of rows that count, follow or cancel. */
+static void
+check_rows_source(RuleCheck *check, LsRuleTextRow row)
+{
+	const char *name = ls_current_names_row_source(&check->row, row);
+	const char *old = check->update ? ls_current_names_row_source(&check->old, row) : NULL;
+	LsSourceRow *source = name ? ls_lead_source(check->sources, name) : NULL;
+
+	check->of[row] = source;
+	if (name == NULL || (source && get_rel_relkind(source->relation) != '\0'))
+		return;
+	/* a rule outlives its source, and can still be changed */
+	if (check->update && ls_same_text(name, old))
+		check->dormant = true;
+	else if (source == NULL)
+		refuse_source(check, source_columns[row], name);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the table of source \"%s\" of %s no longer exists",
+						name, check->where),
+				 errhint("Use leadscore.detach('%s', '%s').", check->row.model, name)));
+}
+
+/* is_read tells whether a rule has rows that count, follow or cancel. */
+static bool
+is_read(const RuleCheck *check, LsRuleTextRow row)
+{
+	switch (row)
+	{
+		case LS_ROW_FOLLOWER:
+			return check->kind == LS_SEQUENCE;
+		case LS_ROW_CANCELLER:
+			return ls_lead_rule_cancels(&check->row);
+		default:
+			return check->row.follows == NULL;
+	}
+}
+
+/* check_source finds the sources of a rule. */
 static void
 check_source(RuleCheck *check)
 {
@@ -619,77 +664,103 @@ check_source(RuleCheck *check)
 	if (check->kind == LS_PROFILE)
 		return;
 	check->sources = ls_lead_sources(row->model, NULL);
-	if (row->source == NULL && check->kind == LS_EVENT)
+	if (row->source == NULL && row->follows == NULL &&
+		(check->kind == LS_EVENT || check->kind == LS_SEQUENCE))
 	{
 		if (list_length(check->sources) != 1)
-			refuse_source(check);
+			refuse_source(check, "source", NULL);
 		row->source = ((LsSourceRow *) linitial(check->sources))->source;
 		set_value(check, LS_RULE_SOURCE, CStringGetTextDatum(row->source));
 	}
-	if (row->source == NULL)
-		return;
-
-	check->source = ls_lead_source(check->sources, row->source);
-	/* a rule outlives its source, and can still be changed */
-	check->dormant = check->update && ls_same_text(row->source, check->old.source) &&
-		(check->source == NULL ||
-		 get_rel_relkind(check->source->relation) == '\0');
-	if (check->dormant)
-		return;
-	if (check->source == NULL)
-		refuse_source(check);
-	if (get_rel_relkind(check->source->relation) == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table of source \"%s\" of %s no longer exists",
-						row->source, check->where),
-				 errhint("Use leadscore.detach('%s', '%s').", row->model, row->source)));
+	for (int i = 0; i < LS_NROWS; i++)
+		if (is_read(check, i))
+			check_rows_source(check, i);
 }
 
-/* check_event checks that the source has an event column. */
+/* check_rows_event checks that a source has an event column, where rows are told by an event. */
 static void
-check_event(const RuleCheck *check)
+check_rows_event(const RuleCheck *check, LsRuleTextRow row, const char *event)
 {
+	const LsSourceRow *of = check->of[row];
 	ListCell   *lc;
 
-	if (check->row.event == NULL || check->dormant)
+	if (event == NULL || check->dormant)
 		return;
 	foreach(lc, check->sources)
 	{
 		LsSourceRow *source = lfirst(lc);
 
-		if ((check->source == NULL || check->source == source) && source->event)
+		if ((of == NULL || of == source) && source->event)
 			return;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 check->source ?
-			 errmsg("source \"%s\" of %s has no event column",
-					check->row.source, check->where) :
+			 of ? errmsg("source \"%s\" of %s has no event column", of->source, check->where) :
 			 errmsg("no source of %s has an event column", check->where),
-			 errdetail("The rule asks for event \"%s\".", check->row.event),
-			 errhint("Use condition instead, or attach the table with its column: leadscore.attach(..., event => '...').")));
+			 errdetail("The rule asks for event \"%s\".", event),
+			 errhint("Use %s instead, or attach the table with its column: leadscore.attach(..., event => '...').",
+					 row == LS_ROW_OWN ? "condition" :
+					 row == LS_ROW_FOLLOWER ? "followed_condition" : "cancelled_condition")));
 }
 
+/* check_event checks the events that a rule names. */
 static void
-compile_one(const RuleCheck *check, LsExprUse use, const char *text, const char *column)
+check_event(const RuleCheck *check)
 {
-	LsExprSpec	spec = {0};
+	check_rows_event(check, LS_ROW_OWN, check->row.event);
+	check_rows_event(check, LS_ROW_FOLLOWER, check->row.followed_by);
+	check_rows_event(check, LS_ROW_CANCELLER, check->row.cancelled_by);
+}
 
-	if (text == NULL)
-		return;
-	spec.use = use;
-	spec.text = text;
-	spec.role = check->model->owner;
-	spec.where = psprintf("%s of %s", column, check->where);
-	ls_validate_expression(&spec, check->kind == LS_PROFILE ?
-						   check->model->contacts : check->source->relation);
+/* compile_text compiles one text of a rule; NULL: it has none. */
+static LsExpr *
+compile_text(const RuleCheck *check, int number)
+{
+	const LsSourceRow *source = check->of[ls_current_names_texts[number].row];
+	LsExprSpec	spec = {.use = ls_rule_text_use(number), .role = check->model->owner};
+
+	spec.text = ls_current_names_meant(&check->row, number);
+	if (spec.text == NULL || (source == NULL && check->kind != LS_PROFILE))
+		return NULL;
+	spec.where = psprintf("%s of %s", ls_current_names_texts[number].column, check->where);
+	return ls_validate_expression(&spec, check->kind == LS_PROFILE ?
+								  check->model->contacts : source->relation);
+}
+
+/* compile_texts compiles all texts of a rule. */
+static void
+compile_texts(const RuleCheck *check)
+{
+	LsExpr	   *exprs[LS_RULE_NTEXTS];
+	ErrorData  *error;
+
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		exprs[i] = compile_text(check, i);
+	error = ls_rule_types_error(exprs, check->where);
+	if (error)
+		ereport(ERROR,
+				(errcode(error->sqlerrcode),
+				 errmsg("%s", error->message),
+				 errhint("%s", error->hint)));
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (exprs[i])
+			ls_expr_free(exprs[i]);
+}
+
+/* same_texts tells whether a rule has the texts, sources and kind that it had. */
+static bool
+same_texts(const LsRuleRow *old, const LsRuleRow *row)
+{
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+		if (!ls_same_text(ls_current_names_meant(old, i), ls_current_names_meant(row, i)) ||
+			!ls_same_text(ls_current_names_text_source(old, i), ls_current_names_text_source(row, i)))
+			return false;
+	return ls_same_text(old->kind, row->kind);
 }
 
 /*
- * check_expressions compiles condition and weight.  An expression that broke since the
- * rule was written (a column was dropped) must not keep the rule from being disabled,
- * or renamed.
+ * check_expressions compiles the expressions.  One that broke since the rule was written
+ * (a column was dropped) must not keep the rule from being disabled, or renamed.
  */
 static void
 check_expressions(const RuleCheck *check)
@@ -704,14 +775,10 @@ check_expressions(const RuleCheck *check)
 				 errdetail("Without source, %s reads the rows of every source, which have different columns.",
 						   check->where),
 				 errhint("Set source, or leave condition NULL.")));
-	if (check->dormant)
+	if (check->dormant ||
+		(check->update && (old->enabled || !row->enabled) && same_texts(old, row)))
 		return;
-	if (check->update && (old->enabled || !row->enabled) &&
-		ls_same_text(old->kind, row->kind) && ls_same_text(old->source, row->source) &&
-		ls_same_text(old->condition, row->condition) && ls_same_text(old->weight, row->weight))
-		return;
-	compile_one(check, LS_EXPR_CONDITION, row->condition, "condition");
-	compile_one(check, LS_EXPR_WEIGHT, row->weight, "weight");
+	compile_texts(check);
 }
 
 /* ---------- a rule ---------- */
@@ -749,6 +816,7 @@ ls_validate_rule(const LsDefinition *change)
 {
 	RuleCheck	check = {0};
 
+	ls_rule_references_note(change);
 	if (change->new == NULL)
 	{
 		ls_validate_delete(change);

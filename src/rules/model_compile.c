@@ -384,27 +384,7 @@ rows_error(const LsModel *model, const LsRuleRow *row, const LsRule *rule)
 	return NULL;
 }
 
-/* load_texts takes the texts of a rule that are compiled.  False where it has none. */
-static bool
-load_texts(const LsRuleRow *row, LsRule *rule)
-{
-	bool		any = false;
-
-	for (int i = 0; i < LS_RULE_NTEXTS; i++)
-	{
-		const LsRuleRows *rows = &rule->rows[ls_current_names_texts[i].row];
-
-		if (rule->kind == LS_PROFILE || (rows->read && rows->source >= 0))
-			rule->texts[i] = ls_current_names_meant(row, i);
-		any = any || rule->texts[i];
-	}
-	return any;
-}
-
-/*
- * load_rule prepares a rule, and compiles its expressions against the table that it
- * reads, unless these can wait.
- */
+/* load_rule prepares a rule. */
 static void
 load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 {
@@ -438,8 +418,18 @@ load_rule(Load *load, LsRuleRow *row, LsRule *rule)
 		rule->broken = model->suspended;
 	if (rule->broken)
 		rule->skip = true;
-	/* it is not evaluated, and its stored result stays */
-	if (rule->broken || (model->unreadable && rule->kind == LS_PROFILE) || !load_texts(row, rule))
+}
+
+/*
+ * compile_rule compiles the texts of a rule, unless these can wait.  A profile rule of a
+ * contact table that cannot be read is not evaluated, and its stored result stays.
+ */
+static void
+compile_rule(Load *load, const LsRuleRow *row, LsRule *rule)
+{
+	LsModel    *model = load->model;
+
+	if (rule->broken || (model->unreadable && rule->kind == LS_PROFILE) || !ls_rule_take_texts(row, rule))
 		return;
 	rule->uncompiled = true;
 	model->nuncompiled++;
@@ -590,10 +580,14 @@ load_rules(Load *load)
 	model->absences = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
 	model->profiles = palloc0(sizeof(LsRule *) * Max(1, list_length(rows)));
 	foreach(lc, rows)
+		load_rule(load, lfirst(lc), &model->rules[model->nrules++]);
+	foreach(lc, rows)
+		ls_rule_link(model, rows, lfirst(lc), &model->rules[foreach_current_index(lc)]);
+	foreach(lc, rows)
 	{
-		LsRule	   *rule = &model->rules[model->nrules++];
+		LsRule	   *rule = &model->rules[foreach_current_index(lc)];
 
-		load_rule(load, lfirst(lc), rule);
+		compile_rule(load, lfirst(lc), rule);
 		if (model->visitors_of == NULL && load->definition == NULL && !load->row->suspended &&
 			!model->unreadable)
 			model->out_of_step = model->out_of_step || out_of_step(lfirst(lc), rule);

@@ -402,6 +402,8 @@ extern bool ls_match_condition(LsModel *model, LsRule *rule, LsExpr *condition, 
 							   ExprContext *econtext, Datum contact);
 extern bool ls_match_weight(LsModel *model, LsRule *rule, uint64 row, ExprContext *econtext,
 							Datum contact, double *weight);
+extern bool ls_rule_take_texts(const LsRuleRow *row, LsRule *rule);
+extern void ls_rule_link(LsModel *model, List *rows, const LsRuleRow *row, LsRule *rule);
 extern LsExprUse ls_rule_text_use(int text);
 extern ErrorData *ls_rule_types_error(LsExpr *const *exprs, const char *where);
 extern bool ls_rule_is_fixed(const LsRule *rule);

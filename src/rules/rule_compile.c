@@ -146,6 +146,69 @@ ls_rule_can_wait(const LsModel *model, const LsRule *rule)
 
 /* ---------- compiling ---------- */
 
+/* ls_rule_take_texts takes the texts of a rule that are compiled.  False where it has none. */
+bool
+ls_rule_take_texts(const LsRuleRow *row, LsRule *rule)
+{
+	bool		any = false;
+
+	for (int i = 0; i < LS_RULE_NTEXTS; i++)
+	{
+		const LsRuleRows *rows = &rule->rows[ls_current_names_texts[i].row];
+
+		if (rule->kind == LS_PROFILE || (rows->read && rows->source >= 0))
+			rule->texts[i] = ls_current_names_meant(row, i);
+		any = any || rule->texts[i];
+	}
+	return any;
+}
+
+/* rule_named finds a rule by its name, among the rows that rules are loaded from. */
+static LsRule *
+rule_named(LsModel *model, List *rows, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		if (strcmp(((LsRuleRow *) lfirst(lc))->name, name) == 0)
+			return &model->rules[foreach_current_index(lc)];
+	return NULL;
+}
+
+/*
+ * ls_rule_link finds the sequence that a sequence follows, and takes from the first one whether
+ * values are compared.  A circle, which only a damaged table has, ends at some length.
+ */
+void
+ls_rule_link(LsModel *model, List *rows, const LsRuleRow *row, LsRule *rule)
+{
+	LsRule	   *first = rule;
+
+	if (row->follows == NULL || rule->broken)
+		return;
+	rule->follows = rule_named(model, rows, row->follows);
+	for (int i = 0; i < list_length(rows) && first; i++)
+	{
+		const LsRuleRow *at = list_nth(rows, first - model->rules);
+
+		if (at->follows == NULL)
+			break;
+		first = rule_named(model, rows, at->follows);
+		if (first && (first->kind != LS_SEQUENCE || first->broken))
+			first = NULL;
+	}
+	if (first == NULL || first->kind != LS_SEQUENCE ||
+		((LsRuleRow *) list_nth(rows, first - model->rules))->follows)
+	{
+		rule->broken = ls_rule_make_error(ERRCODE_UNDEFINED_OBJECT,
+									"the sequence that it follows cannot be counted");
+		rule->skip = true;
+		return;
+	}
+	rule->skip = rule->skip || first->skip;
+	rule->has_per = rule->latest_only = first->has_per;
+}
+
 /* ls_rule_text_use tells what a text of a rule gives. */
 LsExprUse
 ls_rule_text_use(int text)
@@ -186,7 +249,7 @@ ls_rule_types_error(LsExpr *const *exprs, const char *where)
 								   psprintf("per and %s of %s must be of one type, not %s and %s",
 											ls_current_names_texts[others[i]].column, where,
 											format_type_be(per->type), format_type_be(other->type)));
-		error->hint = pstrdup("Cast one of them, as in (expression)::bigint.");
+		error->hint = psprintf("Cast one of them, as in (expression)::%s.", format_type_be(per->type));
 		return error;
 	}
 	return NULL;
@@ -244,6 +307,26 @@ compile_text(LsModel *model, LsRule *rule, int number, ErrorData **error)
 }
 
 /*
+ * types_error gives the error that values that a rule compares are not of one type; a
+ * sequence that follows another compares with those of the first one.
+ */
+static ErrorData *
+types_error(LsModel *model, const LsRule *rule)
+{
+	LsRule	   *first = rule->follows;
+	LsExpr	   *exprs[LS_RULE_NTEXTS];
+
+	memcpy(exprs, rule->exprs, sizeof(exprs));
+	while (first && first->follows)
+		first = first->follows;
+	if (first && first->uncompiled)
+		ls_rule_compile(model, first);
+	if (first)
+		exprs[LS_TEXT_PER] = first->exprs[LS_TEXT_PER];
+	return ls_rule_types_error(exprs, psprintf("rule \"%s\" of model \"%s\"", rule->name, model->name));
+}
+
+/*
  * ls_rule_compile compiles the expressions of a rule, which is skipped if they cannot
  * be.  Until all of that is done it remains uncompiled: an error that is not about the
  * expressions ends the statement.
@@ -257,8 +340,7 @@ ls_rule_compile(LsModel *model, LsRule *rule)
 	for (int i = 0; i < LS_RULE_NTEXTS; i++)
 		compile_text(model, rule, i, &error);
 	if (error == NULL)
-		error = ls_rule_types_error(rule->exprs, psprintf("rule \"%s\" of model \"%s\"",
-														  rule->name, model->name));
+		error = types_error(model, rule);
 	rule->condition = rule->exprs[LS_TEXT_CONDITION];
 	rule->weight = rule->exprs[LS_TEXT_WEIGHT];
 	rule->broken = error;

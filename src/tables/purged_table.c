@@ -469,6 +469,17 @@ backfilled_before(LsModel *model, const LsRule *rule)
 	return false;
 }
 
+/* reads tells whether a rule reads a source. */
+static bool
+reads(const LsModel *model, const LsRule *rule, const char *source)
+{
+	for (int i = 0; i < LS_NROWS; i++)
+		if (rule->rows[i].read && (rule->rows[i].source < 0 ||
+								   strcmp(model->sources[rule->rows[i].source].name, source) == 0))
+			return true;
+	return false;
+}
+
 /*
  * ls_purged_report_rule reports which events are not counted by a rule that matches
  * something new.
@@ -483,8 +494,7 @@ ls_purged_report_rule(LsModel *model, const LsRule *rule)
 		return;
 	purged(model, &sources, &latest);
 	for (int i = 0; i < list_length(sources); i++)
-		if (rule->source < 0 ||
-			strcmp(model->sources[rule->source].name, list_nth(sources, i)) == 0)
+		if (reads(model, rule, list_nth(sources, i)))
 			ereport(NOTICE,
 					(errmsg("rule \"%s\" of model \"%s\" does not match purged events of source \"%s\"",
 							rule->name, model->name, (char *) list_nth(sources, i)),
