@@ -87,9 +87,7 @@ static const struct
 
 /* Columns that no rule can have yet */
 static const int unsupported_columns[] = {
-	LS_RULE_PER, LS_RULE_MAX_PER, LS_RULE_TAG,
-	LS_RULE_CANCELLED_BY, LS_RULE_CANCELLED_CONDITION, LS_RULE_CANCELLED_SOURCE, LS_RULE_CANCELLED_PER,
-	LS_RULE_FOLLOWED_PER, LS_RULE_FOLLOWS,
+	LS_RULE_TAG,
 	LS_RULE_HOLDS_FROM, LS_RULE_HOLDS_UNTIL,
 	LS_RULE_MEMBERS, LS_RULE_UNLESS
 };
@@ -152,7 +150,7 @@ find_word(const RuleCheck *check, const char *column, const char *word,
 	{
 		if (strcmp(words[i], word) == 0)
 			return i;
-		if (words != ls_model_kind_names || (i != LS_SEQUENCE && i != LS_COMBO))
+		if (words != ls_model_kind_names || i != LS_COMBO)
 			allowed = lappend(allowed, unconstify(char *, words[i]));
 	}
 	nearest = ls_suggest_word(word, allowed);
@@ -237,7 +235,7 @@ check_words(RuleCheck *check)
 
 	check->kind = find_word(check, "kind", row->kind,
 							ls_model_kind_names, LS_NKINDS);
-	if (check->kind == LS_SEQUENCE || check->kind == LS_COMBO)
+	if (check->kind == LS_COMBO)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("rules of kind %s are not supported yet", row->kind),

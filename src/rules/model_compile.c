@@ -118,7 +118,7 @@ ls_model_derive_rule(const LsRuleRow *row, LsRule *rule)
 	rule->version = ls_lead_rule_version(row);
 	derive_keyed(row, rule);
 
-	rule->bucketed = (rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE) &&
+	rule->bucketed = ls_rule_counts_events(rule) &&
 		(rule->time_frame > 0 || !isinf(rule->max_per_period) ||
 		 rule->decay.kind == LS_DECAY_LINEAR || rule->decay.kind == LS_DECAY_STEP);
 	if (rule->bucketed)

@@ -320,6 +320,13 @@ typedef struct LsModelDefinition
 	const LsModelVersion *limits;	/* NULL: those of the catalog */
 } LsModelDefinition;
 
+/* ls_rule_counts_events tells whether events count for a rule: rows, or what sequences make of them. */
+static inline bool
+ls_rule_counts_events(const LsRule *rule)
+{
+	return rule->kind == LS_EVENT || rule->kind == LS_SEQUENCE;
+}
+
 /* What a row is to a rule: it may be several of these to a keyed one */
 #define LS_ROLE(row)	(1 << (row))
 #define LS_ROLE_COUNTS	LS_ROLE(LS_ROW_OWN)	/* a row of E */

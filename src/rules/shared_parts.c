@@ -116,7 +116,7 @@ ls_shared_parts_set(LsModel *model)
 
 		rule->plain = is_plain(rule);
 		rule->half_life = -1;
-		if (rule->kind == LS_EVENT && !rule->bucketed && rule->category >= 0 && !rule->broken &&
+		if (ls_rule_counts_events(rule) && !rule->bucketed && rule->category >= 0 && !rule->broken &&
 			rule->decay.kind == LS_DECAY_HALF_LIFE)
 			rule->half_life = half_life(model, rule);
 	}

@@ -565,13 +565,14 @@ make_followers(LsModel *model, LsState *state)
 		for (int i = 0; i < model->nrules; i++)
 		{
 			LsRule	   *rule = &model->rules[i];
+			LsSlot	   *slot;
 
 			if (rule->follows == NULL || rule->skip || rule->version == 0 ||
-				ls_state_slot(state, rule->follows->version, false) == NULL ||
-				ls_state_slot(state, rule->version, false) != NULL)
+				ls_state_slot(state, rule->follows->version, false) == NULL)
 				continue;
-			(void) ls_keyed_values_of(ls_state_slot(state, rule->version, true));
-			again = true;
+			slot = ls_state_slot(state, rule->version, true);
+			again = again || slot->more->keyed == NULL;
+			(void) ls_keyed_values_of(slot);
 		}
 	}
 }

@@ -446,7 +446,15 @@ static void
 points_between(const LsRule *rule, const LsContribution *a, const LsContribution *b,
 			   LsBounds *points)
 {
-	if (rule->kind == LS_EVENT)
+	if (!isinf(rule->max_per))
+	{
+		/* limits by value, too: values may have parts of either sign */
+		bool		one_sign = a->size == fabs(a->raw) && b->size == fabs(b->raw);
+
+		points->low = one_sign ? fmin(a->points, b->points) : fmax(-a->size, -rule->max_points);
+		points->high = one_sign ? fmax(a->points, b->points) : fmin(a->size, rule->max_points);
+	}
+	else if (ls_rule_counts_events(rule))
 	{
 		points->low = (b->size + b->raw) / 2 - (a->size - a->raw) / 2;
 		points->high = (a->size + a->raw) / 2 - (b->size - b->raw) / 2;

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
+#include "scoring/keyed_values.h"
 
 /*
  * ls_rule_points_of_bucket gives the value of a bucket before its decay: points,
@@ -120,6 +121,51 @@ evaluate_continuous(LsModel *model, const LsRule *rule, const LsSlot *slot, Time
 	c->size = fabs(c->raw);
 }
 
+/* limited_values gives the events of each value of a rule by which it limits what they give. */
+static LsKeyed *
+limited_values(const LsSlot *slot)
+{
+	LsKeyed    *keyed = slot->more->keyed;
+
+	if (keyed && keyed->bytes)
+		ls_keyed_codec_read(keyed);
+	return keyed;
+}
+
+/* evaluate_value gives the points of one value, within its limit, and their size without. */
+static double
+evaluate_value(LsModel *model, const LsRule *rule, const LsKeyedValue *value, TimestampTz t,
+			   LsContribution *c)
+{
+	*c = (LsContribution) {.last_match = DT_NOBEGIN};
+	if (value->counted.count == 0)
+		return 0;
+	if (ls_state_needs_buckets(rule))
+		evaluate_buckets(model, rule, &value->counted, t, c);
+	else
+		evaluate_continuous(model, rule, &value->counted, t, c);
+	return ls_decay_clamp(c->raw, -rule->max_per, rule->max_per);
+}
+
+/* evaluate_values sums up what the values of a rule give, each within its limit. */
+static void
+evaluate_values(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t,
+				LsContribution *c)
+{
+	LsKeyed    *keyed = limited_values(slot);
+	LsSum		sum = {0, 0};
+
+	for (int i = 0; keyed && i < keyed->nvalues; i++)
+	{
+		LsContribution one;
+
+		ls_decay_sum_add(&sum, evaluate_value(model, rule, &keyed->values[i], t, &one));
+		c->matched += one.matched;
+		c->size = ls_decay_finite(c->size + one.size);
+	}
+	c->raw = ls_decay_sum_value(&sum);
+}
+
 /* latest_age is the age of a rule's latest event, as the rule sees ages. */
 static int64
 latest_age(LsModel *model, const LsRule *rule, const LsSlot *slot, TimestampTz t)
@@ -137,7 +183,9 @@ evaluate_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 	if (slot->count == 0)
 		return;
 	c->last_match = slot->last;
-	if (ls_state_needs_buckets(rule))
+	if (!isinf(rule->max_per))
+		evaluate_values(model, rule, slot, t, c);
+	else if (ls_state_needs_buckets(rule))
 		evaluate_buckets(model, rule, slot, t, c);
 	else if (!rule->once)
 		evaluate_continuous(model, rule, slot, t, c);
@@ -308,8 +356,9 @@ ls_rule_points_may_jump(LsModel *model, const LsState *state, TimestampTz from, 
 		const LsRule *rule = ls_model_rule_by_version(model, slot->version);
 
 		if (slot->more->nfuture > 0 ||
-			(rule && !rule->plain && rule->kind == LS_EVENT &&
-			 (rule->bucketed || ls_state_needs_buckets(rule))))
+			(rule && !rule->plain && ls_rule_counts_events(rule) &&
+			 (rule->bucketed || ls_state_needs_buckets(rule) ||
+			  (!isinf(rule->max_per) && !isinf(rule->max_points)))))
 			return true;
 	}
 	for (int i = 0; i < model->nabsences; i++)
@@ -367,7 +416,39 @@ add_piece(LsCurve *curve, const LsRule *rule, bool limited, double value)
 	piece->place = place;
 	piece->half_life = rule->decay.interval;
 	piece->value = value;
-	piece->limit = rule->max_points;
+	piece->limit = isinf(rule->max_per) ? rule->max_points : rule->max_per;
+}
+
+/*
+ * add_pieces adds what decays by value, each within its limit.  Beyond the limit of the
+ * rule all stand still, until they can have come back to it at the earliest: those that
+ * hold them there halve, and the others are gone.
+ */
+static void
+add_pieces(LsModel *model, const LsRule *rule, const LsSlot *slot, const LsContribution *c,
+		   LsCurve *curve)
+{
+	LsKeyed    *keyed = limited_values(slot);
+	double		with = 0;
+	double		against = 0;
+
+	for (int i = 0; i < keyed->nvalues; i++)
+	{
+		LsContribution one;
+		double		points = evaluate_value(model, rule, &keyed->values[i], curve->from, &one);
+
+		if (fabs(c->raw) <= rule->max_points && one.raw != 0)
+			add_piece(curve, rule, true, one.raw);
+		if ((points > 0) == (c->raw > 0))
+			with += fabs(points);
+		else
+			against += fabs(points);
+	}
+	if (fabs(c->raw) <= rule->max_points)
+		return;
+	curve->base[rule->category] += c->points;
+	add_jump(curve, curve->from + (int64) fmax(1, fmin(rule->decay.interval *
+													   log2(with / (rule->max_points + against)), LS_WEEK)));
 }
 
 /* curve_of_event adds the curve of an event rule. */
@@ -381,7 +462,9 @@ curve_of_event(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		jump_of_buckets(model, rule, slot, c, curve);
 	if (rule->bucketed && rule->once)
 		jump_of_latest(model, rule, slot, c, curve);
-	if (rule->half_life >= 0 && c->raw != 0)
+	if (!isinf(rule->max_per) && rule->half_life >= 0)
+		add_pieces(model, rule, slot, c, curve);
+	else if (rule->half_life >= 0 && c->raw != 0)
 		add_piece(curve, rule, !isinf(rule->max_points), c->raw);
 	else
 		curve->base[rule->category] += c->points;
@@ -501,7 +584,7 @@ add_rule(LsModel *model, const LsState *state, LsRule *rule,
 		score->contributions[rule - model->rules] = c;
 	if (score->curve && counts)
 	{
-		if (rule->kind == LS_EVENT)
+		if (ls_rule_counts_events(rule))
 			curve_of_event(model, rule, slot, &c, score->curve);
 		else
 			score->curve->base[rule->category] += c.points;

@@ -517,11 +517,14 @@ ls_state_can_merge(LsModel *model, LsState *state, const LsState *delta)
 
 /*
  * ls_state_can_add tells whether an event can be added to a state that may be compacted.
- * It cannot if it belongs to a bucket that was compacted.
+ * It cannot if it belongs to a bucket that was compacted, nor if it has to be settled with
+ * other rows, as a delta is.
  */
 bool
 ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event)
 {
+	if (ls_match_is_keyed(event))
+		return false;
 	for (int i = 0; state->has_lists && i < event->nmatches; i++)
 	{
 		LsRule	   *rule = event->matches[i].rule;

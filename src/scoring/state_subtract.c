@@ -239,7 +239,7 @@ subtract_slots(LsModel *model, LsState *state, const LsState *gone, LsLostEvents
 
 		if (rule == NULL)
 			return false;
-		if (state->slots[i].count == 0)
+		if (state->slots[i].count == 0 && state->slots[i].more->keyed == NULL)
 			continue;
 		/* without events there are none of a rule */
 		if (state->events == 0 && rule->kind != LS_PROFILE)
@@ -250,6 +250,16 @@ subtract_slots(LsModel *model, LsState *state, const LsState *gone, LsLostEvents
 	}
 	state->nslots = kept;
 	return true;
+}
+
+/* has_keyed tells whether events matched keyed rules: what counts without them follows from the rest. */
+static bool
+has_keyed(const LsState *state)
+{
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
+		if (state->slots[i].more->keyed)
+			return true;
+	return false;
 }
 
 /*
@@ -266,7 +276,7 @@ ls_state_subtract(LsModel *model, LsState *to, const LsState *state, const LsSta
 	lost->first = DT_NOEND;
 	ls_state_init(&lost->found);
 	lost->rules = palloc(sizeof(LsLostRule) * Max(gone->nslots, 1));
-	if (state->nfuture > 0 || gone->nfuture > 0 || (added && added->nfuture > 0))
+	if (state->nfuture > 0 || gone->nfuture > 0 || (added && added->nfuture > 0) || has_keyed(gone))
 		return false;
 	if (!find_lost(model, state, added, gone, lost))
 		return false;
