@@ -23,6 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "counting/replay_keyed.h"
+#include "scoring/keyed_values.h"
 #include "scoring/state.h"
 #include "tables/purged_table.h"
 
@@ -32,6 +34,7 @@ typedef struct Matched
 	TimestampTz at;
 	int64		bucket;			/* of bucketed rules */
 	double		weight;
+	LsRowValue	value;			/* of keyed rules */
 } Matched;
 
 typedef struct Matches
@@ -51,6 +54,7 @@ struct LsReplay
 	int			roomall;
 	TimestampTz *all;
 	Matches    *matches;		/* by rule */
+	LsReplayRows *rows;			/* by rule: of keyed ones */
 	bool	   *holds;			/* by rule: profile rules */
 	double	   *weights;
 	List	   *purged;			/* of LsPurged: of purged events */
@@ -78,6 +82,7 @@ ls_replay_clear(LsReplay *replay)
 	replay->nall = replay->roomall = 0;
 	replay->all = NULL;
 	replay->matches = palloc0(sizeof(Matches) * n);
+	replay->rows = palloc0(sizeof(LsReplayRows) * n);
 	replay->holds = palloc0(sizeof(bool) * n);
 	replay->weights = palloc0(sizeof(double) * n);
 	MemoryContextSwitchTo(old);
@@ -96,6 +101,23 @@ ls_replay_make(LsModel *model)
 	return replay;
 }
 
+/* keep_match keeps what counts for a rule. */
+static void
+keep_match(const LsModel *model, const LsRule *rule, Matches *matches, const LsReplayEvent *event)
+{
+	if (matches->n >= matches->room)
+	{
+		matches->room = Max(8, matches->room * 2);
+		matches->events = matches->events ?
+			repalloc_huge(matches->events, sizeof(Matched) * matches->room) :
+			palloc(sizeof(Matched) * matches->room);
+	}
+	matches->events[matches->n].at = event->at;
+	matches->events[matches->n].bucket = rule->bucketed ? ls_rule_bucket(model, rule, event->at) : 0;
+	matches->events[matches->n].value = event->value;
+	matches->events[matches->n++].weight = event->weight;
+}
+
 static void
 keep_event(LsReplay *replay, const LsEvent *event)
 {
@@ -109,19 +131,14 @@ keep_event(LsReplay *replay, const LsEvent *event)
 	replay->all[replay->nall++] = event->at;
 	for (int i = 0; i < event->nmatches; i++)
 	{
-		Matches    *matches = &replay->matches[event->matches[i].rule - replay->model->rules];
+		const LsMatch *match = &event->matches[i];
+		int			rule = match->rule - replay->model->rules;
 
-		if (matches->n >= matches->room)
-		{
-			matches->room = Max(8, matches->room * 2);
-			matches->events = matches->events ?
-				repalloc_huge(matches->events, sizeof(Matched) * matches->room) :
-				palloc(sizeof(Matched) * matches->room);
-		}
-		matches->events[matches->n].at = event->at;
-		matches->events[matches->n].bucket = event->matches[i].rule->bucketed ?
-			ls_rule_bucket(replay->model, event->matches[i].rule, event->at) : 0;
-		matches->events[matches->n++].weight = event->matches[i].weight;
+		if (match->roles)
+			ls_replay_keyed_keep(&replay->rows[rule], event->at, match);
+		else
+			keep_match(replay->model, match->rule, &replay->matches[rule],
+					   &(LsReplayEvent) {.at = event->at, .weight = match->weight});
 	}
 }
 
@@ -288,6 +305,35 @@ sum_events(const LsRule *rule, Matches *matches, TimestampTz t, int64 bucket,
 	c->raw = ls_decay_sum_value(&sum);
 }
 
+/* by_value puts events of one value together. */
+static int
+by_value(const void *a, const void *b)
+{
+	return ls_replay_keyed_compare(&((const Matched *) a)->value, &((const Matched *) b)->value);
+}
+
+/* sum_values adds up what the events of each value give, each to its limit. */
+static void
+sum_values(const LsRule *rule, Matches *matches, TimestampTz t, int64 bucket, LsContribution *c)
+{
+	LsSum		sum = {0, 0};
+	int			next;
+
+	qsort(matches->events, matches->n, sizeof(Matched), by_value);
+	for (int i = 0; i < matches->n; i = next)
+	{
+		LsContribution one = {0};
+		Matches		same = {.events = &matches->events[i]};
+
+		for (next = i; next < matches->n && by_value(&matches->events[i], &matches->events[next]) == 0; next++)
+			same.n++;
+		sum_events(rule, &same, t, bucket, &one);
+		ls_decay_sum_add(&sum, ls_decay_clamp(one.raw, -rule->max_per, rule->max_per));
+		c->size = bounded(c->size + one.size);
+	}
+	c->raw = ls_decay_sum_value(&sum);
+}
+
 static void
 replay_event(LsModel *model, const LsRule *rule, Matches *matches, TimestampTz t,
 			 LsContribution *c)
@@ -315,7 +361,10 @@ replay_event(LsModel *model, const LsRule *rule, Matches *matches, TimestampTz t
 	c->in_force = true;
 	if (!rule->once)
 	{
-		sum_events(rule, matches, t, bucket, c);
+		if (isinf(rule->max_per))
+			sum_events(rule, matches, t, bucket, c);
+		else
+			sum_values(rule, matches, t, bucket, c);
 		return;
 	}
 	c->raw = rule->points * ls_decay(&rule->decay, age_of(rule, latest, t, bucket));
@@ -352,6 +401,19 @@ replay_absence(LsReplay *replay, const LsRule *rule, Matches *matches,
 	c->size = fabs(c->raw);
 }
 
+/* replay_keyed gives what a keyed rule contributes, whose events follow from its rows. */
+static void
+replay_keyed(LsReplay *replay, const LsRule *rule, TimestampTz t, LsContribution *c)
+{
+	LsReplayEvent *events;
+	int			n = ls_replay_keyed_events(replay->model, rule, replay->rows, t, &events);
+	Matches		counted = {0};
+
+	for (int i = 0; i < n; i++)
+		keep_match(replay->model, rule, &counted, &events[i]);
+	replay_event(replay->model, rule, &counted, t, c);
+}
+
 /* replay_rule gives what one rule contributes at t. */
 static LsContribution
 replay_rule(LsReplay *replay, int i, TimestampTz t)
@@ -373,6 +435,8 @@ replay_rule(LsReplay *replay, int i, TimestampTz t)
 	}
 	else if (rule->kind == LS_ABSENCE)
 		replay_absence(replay, rule, &replay->matches[i], t, &c);
+	else if (rule->keyed)
+		replay_keyed(replay, rule, t, &c);
 	else
 		replay_event(model, rule, &replay->matches[i], t, &c);
 	if (rule->draft)
@@ -414,6 +478,16 @@ add_matches(LsReplay *replay, LsState *state, TimestampTz t)
 
 			if (event.at <= t)
 				ls_state_add(model, state, &event, t);
+		}
+	for (int i = 0; i < model->nrules; i++)
+		for (int m = 0; m < replay->rows[i].n; m++)
+		{
+			LsReplayRow *row = &replay->rows[i].rows[m];
+			LsMatch		match = {&model->rules[i], row->weight, row->roles};
+
+			if (row->at <= t)
+				ls_keyed_values_wait(ls_state_slot(state, model->rules[i].version, true), row->at, &match);
+			state->has_lists = true;
 		}
 }
 
@@ -465,8 +539,8 @@ rules_with_purged(LsReplay *replay, TimestampTz t)
 	foreach(lc, replay->purged)
 		if (happened(lfirst(lc), t))
 			ls_state_merge(model, &state, &((LsPurged *) lfirst(lc))->state);
-	ls_state_advance(model, &state, t);
 	add_matches(replay, &state, t);
+	ls_state_advance(model, &state, t);
 	for (int i = 0; i < model->nrules; i++)
 		if (model->rules[i].kind == LS_PROFILE && replay->holds[i])
 			ls_state_set_profile(&state, model->rules[i].version, true, replay->weights[i]);
