@@ -216,9 +216,14 @@ ls_capture_add(LsCapture *capture, const LsBinding *binding, TupleTableSlot *slo
 	if (capture->many ?
 		ls_match_source_of_many(model, binding->source, slot, capture->econtext, &event) :
 		ls_match_source(model, binding->source, slot, capture->econtext, &event))
+	{
 		ls_deferred_add(ls_deferred_set(model, kind, kind == LS_DEFERRED_PURGED ?
 										binding->source : NULL),
 						&event, capture->now);
+		/* it may turn out that the contact has to be recomputed */
+		if (unlikely(ls_match_is_keyed(&event)))
+			capture->models[binding->model].reads = true;
+	}
 	MemoryContextSwitchTo(old);
 }
 

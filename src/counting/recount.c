@@ -233,6 +233,8 @@ change_contact(LsBatch *batch, LsScoreWriter *writer, Datum contact)
 			ls_state_add(pass->counting, &state, &event, now);
 		if (pass->versions)
 		{
+			/* what a rule that is left out has counted is what another one follows */
+			ls_state_advance(pass->counting, &state, now);
 			if (slot)
 				ls_state_take_profile(pass->counting, &state, &profile);
 			change.kind = LS_CHANGE_RULES;

@@ -29,6 +29,7 @@
 #include "ddl/rename.h"
 
 #include "definitions/current_names.h"
+#include "nodes/nodeFuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -205,6 +206,8 @@ minds(const LsModelRow *row, const LsRename *rename)
 		foreach(lc, ls_lead_sources(row->model, NULL))
 			if (event_type(lfirst(lc)) == rename->object)
 				return true;
+		if (ls_dependencies_has_values(row, rename->object))
+			return true;
 	}
 	return (texts_mention(row, rename->old_name) || texts_mention(row, rename->new_name)) &&
 		(rename->kind == LS_RENAME_OTHER || uses_type(row, rename));
@@ -778,11 +781,21 @@ disable_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *
 	ls_model_change_record(recorded->row->model);
 }
 
+/* is_label tells whether rows are told apart by a label that is renamed. */
+static bool
+is_label(const LsRenamedText *text, const LsRename *rename)
+{
+	return rename->kind == LS_RENAME_LABEL && is_value(text) && text->meaning &&
+		getBaseType(exprType(text->meaning)) == rename->object;
+}
+
 /* see_to_rule disables, warns of or recomputes a rule after its texts are written. */
 static void
 see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *rule, Ddl *ddl)
 {
 	bool		renamed = names_label(recorded, rename, rule);
+	bool		otherwise = counts_otherwise(recorded, rename, rule);
+	bool		recount = otherwise;
 
 	for (int i = 0; i < LS_RULE_NTEXTS; i++)
 	{
@@ -794,13 +807,13 @@ see_to_rule(const Recorded *recorded, const LsRename *rename, const LsRuleRow *r
 			disable_rule(recorded, rename, rule, text);
 		else if (text)
 			renamed = renamed || is_renamed(text);
+		recount = recount || (text && is_label(text, rename));
 	}
 	if (renamed)
 		ls_rule_renamed(recorded->row->model, rule->rule_id);
-	if (!counts_otherwise(recorded, rename, rule))
-		return;
-	warn_of_event(recorded, rename, rule);
-	if (!ls_lead_rule_is_disabled(rule))
+	if (otherwise)
+		warn_of_event(recorded, rename, rule);
+	if (recount && !ls_lead_rule_is_disabled(rule))
 	{
 		ls_rule_recompute(rule);
 		ddl->recounted = lappend(ddl->recounted, recorded->row->model);

@@ -208,6 +208,31 @@ ls_dependencies_stage(const LsDependencies *list, const char *stage)
 	return NULL;
 }
 
+/*
+ * ls_dependencies_has_values tells whether rows of a model's rules may be told apart by
+ * labels of a type.
+ */
+bool
+ls_dependencies_has_values(const LsModelRow *row, Oid type)
+{
+	LsDependencies *dependencies = NULL;
+	ListCell   *lc;
+
+	foreach(lc, ls_lead_rules(row->model, NULL))
+	{
+		const LsRuleRow *rule = lfirst(lc);
+		LsDependent *part;
+
+		if (rule->per == NULL && rule->followed_per == NULL && rule->cancelled_per == NULL)
+			continue;
+		dependencies = dependencies ? dependencies : ls_dependencies(row, true);
+		part = dependencies ? ls_dependencies_rule(dependencies, rule->rule_id) : NULL;
+		if (part && list_member_oid(part->reach.types, type))
+			return true;
+	}
+	return false;
+}
+
 /* ---------- objects in lists ---------- */
 
 /* any_of_extension tells whether one of some objects belongs to an extension. */

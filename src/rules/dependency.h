@@ -63,6 +63,7 @@ typedef struct LsDependencies
 
 extern LsDependencies *ls_dependencies(const LsModelRow *row, bool make);
 extern void ls_dependencies_forget(const char *model);
+extern bool ls_dependencies_has_values(const LsModelRow *row, Oid type);
 extern LsDependent *ls_dependencies_rule(const LsDependencies *dependencies, int64 rule_id);
 extern LsDependent *ls_dependencies_stage(const LsDependencies *dependencies, const char *stage);
 

@@ -67,8 +67,8 @@ free_model(LsModel *model)
 {
 	for (int i = 0; i < model->nrules; i++)
 	{
-		free_expr(model->rules[i].condition);
-		free_expr(model->rules[i].weight);
+		for (int j = 0; j < LS_RULE_NTEXTS; j++)
+			free_expr(model->rules[i].exprs[j]);
 	}
 	for (int i = 0; i < model->nstages; i++)
 		free_expr(model->stages[i].condition);

@@ -120,32 +120,36 @@ number_of(Datum value, Oid type)
 	}
 }
 
-/* value_of makes a value of what an expression gave. */
-static LsRowValue
-value_of(const LsExpr *expr, Datum given)
+/* value_of makes a value of what an expression gave.  False where that is NULL. */
+static bool
+value_of(const LsExpr *expr, Datum given, LsRowValue *value)
 {
-	LsRowValue	value = {0, 0};
 	struct varlena *text;
-	const int64 *hashes;		/* of an array without nulls */
+	ArrayType  *hashes;
 
 	switch (expr->form)
 	{
 		case LS_FORM_DATUM:
-			value.low = number_of(given, expr->type);
-			return value;
+			*value = (LsRowValue) {0, number_of(given, expr->type)};
+			break;
 		case LS_FORM_UUID:
-			return value_of_bytes(DatumGetUUIDP(given)->data);
+			*value = value_of_bytes(DatumGetUUIDP(given)->data);
+			break;
 		case LS_FORM_TEXT:
 			text = PG_DETOAST_DATUM_PACKED(given);
-			return value_of_text(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
+			*value = value_of_text(VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text));
+			break;
 		case LS_FORM_LABEL:
-			return value_of_label(DatumGetObjectId(given));
+			*value = value_of_label(DatumGetObjectId(given));
+			break;
 		case LS_FORM_HASHES:
-			hashes = (const int64 *) ((char *) DatumGetArrayTypeP(given) + ARR_OVERHEAD_NONULLS(1));
-			value.high = hashes[0];
-			value.low = hashes[1];
+			hashes = DatumGetArrayTypeP(given);
+			if (ARR_HASNULL(hashes))
+				return false;
+			memcpy(value, (char *) hashes + ARR_OVERHEAD_NONULLS(1), sizeof(LsRowValue));
+			break;
 	}
-	return value;
+	return true;
 }
 
 /* ---------- tags ---------- */
@@ -211,10 +215,7 @@ read_role(const Trial *trial, LsRuleTextRow row, LsRowValue *value)
 		return false;
 	if (!rule->has_per)
 		return true;
-	if (per == NULL || !evaluate(trial, per, &given, &isnull) || isnull)
-		return false;
-	*value = value_of(per, given);
-	return true;
+	return per && evaluate(trial, per, &given, &isnull) && !isnull && value_of(per, given, value);
 }
 
 /* read_counted reads weight and tags of a row that counts. */

@@ -140,7 +140,8 @@ forget_updates(LsDeferred *item)
 
 /*
  * ls_deferred_leave_recompute tells whether a contact is, or may be, recomputed, for
- * which the caller provides: the item adds new events only.
+ * which the caller provides: the item adds new events only, of which it is known that they
+ * can be added.
  */
 bool
 ls_deferred_leave_recompute(LsDeferred *item)
@@ -149,6 +150,13 @@ ls_deferred_leave_recompute(LsDeferred *item)
 
 	forget_gone(item);
 	forget_updates(item);
+	if (item->keyed)
+	{
+		item->recompute = true;
+		item->event = NULL;
+		item->events = NULL;
+		item->keyed = false;
+	}
 	recompute = item->recompute;
 	item->recompute = false;
 	return recompute;
@@ -160,6 +168,7 @@ add_event(LsDeferredSet *set, LsDeferred *item, const LsEvent *event, TimestampT
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
+	item->keyed |= ls_match_is_keyed(event);
 	if (set->kind == LS_DEFERRED_WRITE && event->at <= now &&
 		item->event == NULL && item->events == NULL)
 	{
@@ -466,6 +475,7 @@ add_to_item(LsDeferredSet *set, LsDeferred *item, LsDeferred *added)
 	item->recompute_profile |= added->recompute_profile ||
 		(item->profile && added->profile);
 	item->merge_pending |= added->merge_pending;
+	item->keyed |= added->keyed;
 	if (item->profile == NULL)
 		item->profile = added->profile;
 }

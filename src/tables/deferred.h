@@ -34,6 +34,7 @@ typedef struct LsDeferred
 	bool		recompute_profile;	/* from its row */
 	bool		merge_pending;	/* if that does not wait for locks */
 	bool		updates;		/* events are of updated rows, not of new ones */
+	bool		keyed;			/* it may turn out that they cannot be added */
 } LsDeferred;
 
 static inline bool
