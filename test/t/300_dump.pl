@@ -39,9 +39,11 @@ CREATE FUNCTION app.factor() RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT 0.
 CREATE FUNCTION app.doomed(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
 
 SET ROLE sales;
+CREATE TYPE app.mood AS ENUM ('low', 'high');
+ALTER TYPE app.mood ADD VALUE 'fair' BEFORE 'high';
 CREATE TABLE app.contacts (id int PRIMARY KEY, "E-Mail" text, country text, since timestamptz);
-CREATE TABLE app.events (contact int, at timestamptz, what text, amount float8, doubled float8 GENERATED ALWAYS AS (amount * 2) STORED)
-	PARTITION BY RANGE (at);
+CREATE TABLE app.events (contact int, at timestamptz, what text, amount float8, mood app.mood DEFAULT 'fair', doubled float8 
+	GENERATED ALWAYS AS (amount * 2) STORED) PARTITION BY RANGE (at);
 CREATE TABLE app.events_2025 PARTITION OF app.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE app.events_2026 PARTITION OF app.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 CREATE INDEX ON app.events (contact, at);
@@ -104,11 +106,18 @@ INSERT INTO leadscore.lead_rule (model, name, kind, condition, points, disqualif
 	('crm', 'nobody', 'profile', 'country IS NULL', 0, true);
 INSERT INTO leadscore.lead_rule (model, name, kind, points, idle, award) VALUES ('crm', 'silent', 'absence', -2, '10 days', 'each');
 INSERT INTO leadscore.lead_rule (model, name, event, points, enabled) VALUES ('people', 'later', 'left', 3, false);
+INSERT INTO leadscore.lead_rule (model, name, source, event, per, cancelled_source, cancelled_per, points) VALUES
+	('crm', 'moods', 'events', 'view', 'mood', NULL, NULL, 2), ('crm', 'amounts', 'events', 'view', 'amount', NULL, NULL, 0.25),
+	('crm', 'until sent', 'events', 'view', 'amount > 25', 'sent', 'opened IS NULL', 1);
+INSERT INTO leadscore.lead_rule (model, name, kind, source, follows, followed_source, followed_by, negated, max_gap, points) VALUES
+	('crm', 'read', 'sequence', 'sent', NULL, 'opened', NULL, false, '5 days', 1),
+	('crm', 'not bought', 'sequence', 'opened', NULL, 'events', 'buy', true, '8 days', 1),
+	('crm', 'then viewed', 'sequence', NULL, 'read', 'events', 'view', false, '8 days', 1);
 RESET ROLE;
 
 INSERT INTO app.events
 	SELECT g % 45, timestamptz '2025-11-01 00:00+00' + g * interval '5 hours',
-		CASE g % 4 WHEN 0 THEN 'buy' ELSE 'view' END, g % 50
+		CASE g % 4 WHEN 0 THEN 'buy' ELSE 'view' END, g % 50, (enum_range(NULL::app.mood))[g % 4]
 	FROM generate_series(1, 400) g;
 INSERT INTO app.visits
 	SELECT g % 20 + 1, timestamp '2026-01-01 00:00' + g * interval '3 hours',
