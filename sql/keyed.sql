@@ -75,7 +75,7 @@ SELECT * FROM everyway('opens', '2026-03-02 12:00+00', '2026-03-09 12:00+00', '2
 -- of one instant the greatest weight
 UPDATE leadscore.lead_rule SET weight = 'amount' WHERE model = 'opens';
 TRUNCATE plan;
-INSERT INTO plan VALUES (1, 1, 'open', '2026-03-02 12:00+00', 1, NULL, 3), (2, 1, 'open', '2026-03-02 12:00+00', 1, NULL, 5), (3, 1, 'open', '2026-03-02 12:00+00', 1, NULL, 4);
+INSERT INTO plan SELECT n, 1, 'open', '2026-03-02 12:00+00', 1, NULL, 3 + n % 3 FROM generate_series(1, 3) n;
 SELECT * FROM everyway('opens', '2026-03-02 12:00+00');
 
 -- within a time frame, by periods, in steps
@@ -90,7 +90,8 @@ SELECT * FROM everyway('opens', '2026-03-02 12:00+00', '2026-03-06 12:00+00', '2
 DELETE FROM leadscore.lead_rule WHERE model = 'opens';
 INSERT INTO leadscore.lead_rule (model, name, event, points, per, max_per) VALUES ('opens', 'people', 'visit', 10, 'person', 20);
 TRUNCATE plan;
-INSERT INTO plan SELECT n, 1, 'visit', timestamptz '2026-02-20' + n * interval '1 day', NULL, CASE WHEN n <= 5 THEN 'A' ELSE 'B' END FROM generate_series(1, 6) n;
+INSERT INTO plan SELECT n, 1, 'visit', timestamptz '2026-02-20' + n * interval '1 day', NULL, CASE WHEN n <= 5 THEN 'A' ELSE 'B' END
+	FROM generate_series(1, 6) n;
 SELECT * FROM everyway('opens', '2026-03-02 12:00+00');
 UPDATE leadscore.lead_rule SET decay = 'half_life', decay_interval = '10 days' WHERE model = 'opens';
 SELECT * FROM everyway('opens', '2026-03-02 12:00+00', '2026-03-12 12:00+00', '2026-03-22 12:00+00');
@@ -106,7 +107,8 @@ SELECT leadscore.drop_model('opens');
 SET leadscore.clock = '2026-03-10 12:00+00';
 SELECT leadscore.create_model('news', 'contact');
 SELECT leadscore.attach('news', 'event', 'contact', 'at', event => 'what');
-INSERT INTO leadscore.lead_rule (model, name, event, points, award, cancelled_by) VALUES ('news', 'subscribed', 'subscribe', 15, 'once', 'unsubscribe');
+INSERT INTO leadscore.lead_rule (model, name, event, points, award, cancelled_by)
+VALUES ('news', 'subscribed', 'subscribe', 15, 'once', 'unsubscribe');
 TRUNCATE plan;
 INSERT INTO plan VALUES (1, 1, 'subscribe', '2026-02-01'), (2, 1, 'unsubscribe', '2026-02-10'), (3, 1, 'subscribe', '2026-02-20');
 SELECT * FROM everyway('news', '2026-02-05', '2026-02-15', '2026-02-25');
@@ -117,8 +119,8 @@ INSERT INTO plan SELECT n, 1, CASE WHEN n IN (3, 6) THEN 'unsubscribe' ELSE 'sub
 	FROM generate_series(1, 8) n;
 SELECT * FROM everyway('news', '2026-02-03', '2026-02-05', '2026-02-08', '2026-03-10 12:00+00');
 -- by value: a mail unsubscribed from
-UPDATE leadscore.lead_rule SET event = 'subscribe', per = 'mail', cancelled_by = 'unsubscribe', cancelled_condition = NULL, decay_interval = '30 days', decay = 'half_life'
- WHERE model = 'news';
+UPDATE leadscore.lead_rule SET event = 'subscribe', per = 'mail', cancelled_by = 'unsubscribe', cancelled_condition = NULL,
+	decay_interval = '30 days', decay = 'half_life' WHERE model = 'news';
 TRUNCATE plan;
 INSERT INTO plan VALUES (1, 1, 'subscribe', '2026-02-01', 1), (2, 1, 'subscribe', '2026-02-02', 2), (3, 1, 'unsubscribe', '2026-02-10', 1),
 	(4, 1, 'unsubscribe', '2026-02-11', NULL), (5, 1, 'subscribe', '2026-02-20', 3), (6, 1, 'unsubscribe', '2026-02-20', 3);
@@ -133,8 +135,10 @@ SELECT leadscore.drop_model('news');
 SET leadscore.clock = '2026-03-12 12:00+00';
 SELECT leadscore.create_model('path', 'contact');
 SELECT leadscore.attach('path', 'event', 'contact', 'at', event => 'what');
-INSERT INTO leadscore.lead_rule (model, name, kind, event, followed_by, max_gap, points) VALUES ('path', 'met', 'sequence', 'visit', 'meeting', '30 days', 20);
-INSERT INTO leadscore.lead_rule (model, name, kind, follows, followed_by, max_gap, points) VALUES ('path', 'live', 'sequence', 'met', 'live', '30 days', 20);
+INSERT INTO leadscore.lead_rule (model, name, kind, event, followed_by, max_gap, points)
+VALUES ('path', 'met', 'sequence', 'visit', 'meeting', '30 days', 20);
+INSERT INTO leadscore.lead_rule (model, name, kind, follows, followed_by, max_gap, points)
+VALUES ('path', 'live', 'sequence', 'met', 'live', '30 days', 20);
 TRUNCATE plan;
 INSERT INTO plan VALUES (1, 1, 'visit', '2026-03-01'), (2, 1, 'meeting', '2026-03-10'), (3, 1, 'live', '2026-03-12');
 SELECT * FROM everyway('path', '2026-03-09', '2026-03-11', '2026-03-12');

@@ -245,7 +245,7 @@ ls_contact_snapshot_recall(LsModel *model, LsScoreRow *row, TimestampTz at)
 {
 	LsReplay   *replay;
 
-	if (at >= row->state.last)
+	if (at >= ls_state_known_from(&row->state))
 	{
 		ls_state_advance(model, &row->state, at);
 		return NULL;

@@ -353,7 +353,7 @@ was_there(const Day *day, const LsScoreRow *row)
 static bool
 tells_midnight(const Day *day, const LsState *state)
 {
-	return state->events == 0 || state->last <= day->until;
+	return state->events == 0 || ls_state_known_from(state) <= day->until;
 }
 
 /* evaluate evaluates a contact at the end of the day. */

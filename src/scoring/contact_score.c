@@ -105,7 +105,7 @@ ls_score_grade(LsModel *model, const LsScore *score)
 void
 ls_score_evaluate(LsModel *model, const LsState *state, TimestampTz t, LsScore *score)
 {
-	t = Max(t, state->last);
+	t = Max(t, ls_state_known_from(state));
 	score->at = t;
 	memset(score->sums, 0, sizeof(LsSum) * model->ncategories);
 	score->size = 0;

@@ -105,11 +105,11 @@ put_counted(char *to, const LsSlot *slot, TimestampTz base)
 	to = put_signed(to, slot->last == DT_NOBEGIN ? 0 : base - slot->last);
 	to = put_sum(to, &slot->sum, form);
 	if (more->nbuckets > 0)
-		to = ls_state_codec_put_buckets(to, more->buckets, more->nbuckets);
+		to = ls_state_bytes_put_buckets(to, more->buckets, more->nbuckets);
 	if (more->ncompacted > 0)
 	{
 		to = put_signed(to, more->compacted_to);
-		to = ls_state_codec_put_buckets(to, more->compacted, more->ncompacted);
+		to = ls_state_bytes_put_buckets(to, more->compacted, more->ncompacted);
 	}
 	return to;
 }
@@ -233,7 +233,7 @@ get_instant(Cursor *from, TimestampTz base)
 	int64		before = get_signed(from);
 
 	if (before == PG_INT64_MIN)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return instant(base, -before);
 }
 
@@ -245,7 +245,7 @@ get_name(Cursor *from)
 
 	get_bytes(from, name, length);
 	if (!pg_verifymbstr(name, length, true))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return name;
 }
 
@@ -268,7 +268,7 @@ get_weight(Cursor *from)
 
 	get_bytes(from, &weight, sizeof(double));
 	if (!isfinite(weight))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return weight;
 }
 
@@ -286,13 +286,13 @@ get_counted(Cursor *from, LsSlot *slot, TimestampTz base)
 		ls_state_slot_more(slot);
 	if (flags & 4)
 	{
-		slot->more->buckets = ls_state_codec_get_buckets(from, false, &slot->more->nbuckets);
+		slot->more->buckets = ls_state_bytes_get_buckets(from, false, &slot->more->nbuckets);
 		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
 	}
 	if (flags & 8)
 	{
 		slot->more->compacted_to = get_signed(from);
-		slot->more->compacted = ls_state_codec_get_buckets(from, true, &slot->more->ncompacted);
+		slot->more->compacted = ls_state_bytes_get_buckets(from, true, &slot->more->ncompacted);
 	}
 }
 
@@ -333,7 +333,7 @@ get_value(Cursor *from, LsKeyedValue *value, TimestampTz base)
 	{
 		get_bytes(from, &followed, 1);
 		if (followed > LS_FOLLOWED)
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 		get_first(from, &value->first[0], base);
 	}
 	value->followed = followed;
@@ -374,7 +374,7 @@ ls_keyed_codec_read(LsKeyed *keyed)
 	for (keyed->nvalues = 0; keyed->nvalues < n; keyed->nvalues++)
 		get_value(&from, &keyed->values[keyed->nvalues], keyed->base);
 	if (from.at != from.end)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	pfree(keyed->bytes);
 	keyed->bytes = NULL;
 }

@@ -90,10 +90,6 @@ extern bool ls_keyed_values_can_merge(LsModel *model, LsState *state, const LsSt
 extern void ls_keyed_values_settle(LsModel *model, LsState *state, TimestampTz now);
 extern LsKeyed *ls_keyed_values_copy(const LsKeyed *from);
 
-/* state_codec.c */
-extern char *ls_state_codec_put_buckets(char *to, const LsBucket *buckets, int n);
-extern LsBucket *ls_state_codec_get_buckets(Cursor *from, bool phases, int *n);
-
 /* keyed_codec.c */
 extern Size ls_keyed_codec_size(const LsKeyed *keyed);
 extern char *ls_keyed_codec_put_rows(char *to, const LsKeyed *keyed, TimestampTz base);

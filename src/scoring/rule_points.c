@@ -19,21 +19,6 @@
 #include "base/clock.h"
 #include "scoring/keyed_values.h"
 
-/*
- * ls_rule_points_of_bucket gives the value of a bucket before its decay: points,
- * where a limit applies to each period, else the weights that points will multiply.
- */
-double
-ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket)
-{
-	double		weight = ls_decay_sum_value(&bucket->sum);
-
-	if (isinf(rule->max_per_period))
-		return weight;
-	return ls_decay_clamp(rule->points * weight,
-						  -rule->max_per_period, rule->max_per_period);
-}
-
 /* decayed adds points x weight x decay to a sum, and to the size. */
 static void
 decayed(LsSum *sum, LsContribution *c, double value, double factor)
@@ -68,7 +53,7 @@ evaluate_buckets(LsModel *model, const LsRule *rule, const LsSlot *slot,
 		if (rule->frame > 0 && age >= rule->frame)
 			continue;
 		in_frame += bucket->count;
-		decayed(&sum, c, points * ls_rule_points_of_bucket(rule, bucket),
+		decayed(&sum, c, points * ls_state_bucket_value(rule, bucket),
 				ls_decay(&rule->decay, age * rule->period));
 	}
 	c->matched = rule->frame > 0 ? in_frame : slot->count;

@@ -12,7 +12,6 @@
 
 #include "scoring/contact_score.h"
 
-extern double ls_rule_points_of_bucket(const LsRule *rule, const LsBucket *bucket);
 extern void ls_rule_points_begin_curve(LsModel *model, const LsState *state, TimestampTz t,
 									   LsCurve *curve);
 extern bool ls_rule_points_may_jump(LsModel *model, const LsState *state, TimestampTz from,

@@ -14,7 +14,6 @@
 
 #include "base/compat.h"
 #include "scoring/keyed_values.h"
-#include "scoring/rule_points.h"
 
 /* slots that fit a chunk of memory without waste, more than most rules match */
 #define FEW_SLOTS		10
@@ -369,6 +368,21 @@ ls_state_advance(LsModel *model, LsState *state, TimestampTz now)
 		ls_keyed_values_settle(model, state, now);
 }
 
+/*
+ * ls_state_known_from gives the instant before which a state does not tell what a score was:
+ * that of its latest event, or when a sequence last counted that nothing had followed.
+ */
+TimestampTz
+ls_state_known_from(const LsState *state)
+{
+	TimestampTz from = state->last;
+
+	for (int i = 0; state->has_lists && i < state->nslots; i++)
+		if (state->slots[i].more->keyed)
+			from = Max(from, state->slots[i].last);
+	return from;
+}
+
 /* phase_of numbers the phase of a bucket. */
 static int64
 phase_of(const LsRule *rule, int64 bucket)
@@ -412,6 +426,21 @@ find_phase(LsSlotMore *more, int64 phase)
 	return &more->compacted[at];
 }
 
+/*
+ * ls_state_bucket_value gives the value of a bucket before its decay: points,
+ * where a limit applies to each period, else the weights that points will multiply.
+ */
+double
+ls_state_bucket_value(const LsRule *rule, const LsBucket *bucket)
+{
+	double		weight = ls_decay_sum_value(&bucket->sum);
+
+	if (isinf(rule->max_per_period))
+		return weight;
+	return ls_decay_clamp(rule->points * weight,
+						  -rule->max_per_period, rule->max_per_period);
+}
+
 /* compact_bucket adds a bucket to the sum of its phase. */
 static void
 compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
@@ -422,7 +451,7 @@ compact_bucket(const LsRule *rule, LsSlot *slot, const LsBucket *bucket)
 
 	Assert(held_at >= bucket->bucket);
 	compacted->count += bucket->count;
-	ls_decay_sum_add(&compacted->sum, ls_rule_points_of_bucket(rule, bucket) *
+	ls_decay_sum_add(&compacted->sum, ls_state_bucket_value(rule, bucket) *
 			   ls_decay(&rule->decay, (held_at - bucket->bucket) * rule->period));
 }
 

@@ -111,6 +111,7 @@ extern bool ls_state_can_merge(LsModel *model, LsState *state, const LsState *de
 extern bool ls_state_can_add(LsModel *model, LsState *state, const LsEvent *event);
 extern void ls_state_merge(LsModel *model, LsState *state, const LsState *delta);
 extern void ls_state_advance(LsModel *model, LsState *state, TimestampTz now);
+extern TimestampTz ls_state_known_from(const LsState *state);
 extern void ls_state_compact(LsModel *model, LsState *state);
 extern void ls_state_inherit(LsState *state, const LsState *before);
 extern void ls_state_copy(LsState *to, const LsState *from);
@@ -167,6 +168,7 @@ ls_state_slot_is_short(const LsSlot *slot)
 }
 
 /* shared with evaluation */
+extern double ls_state_bucket_value(const LsRule *rule, const LsBucket *bucket);
 extern int64 ls_state_slot_phases(const LsRule *rule);
 extern int64 ls_state_slot_held(const LsRule *rule, int64 compacted_to, int64 phase);
 

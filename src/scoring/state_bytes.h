@@ -17,8 +17,9 @@
 #include "utils/timestamp.h"
 
 #include "base/decay.h"
+#include "scoring/state.h"
 
-extern void ls_state_codec_malformed(void);
+extern void ls_state_bytes_malformed(void);
 
 /* how a sum is written */
 #define SUM_ZERO		0
@@ -113,13 +114,13 @@ get_unsigned(Cursor *from)
 		unsigned char byte;
 
 		if (from->at >= from->end)
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 		byte = *from->at++;
 		value |= (uint64) (byte & 0x7f) << shift;
 		if (byte < 0x80)
 			return value;
 	}
-	ls_state_codec_malformed();
+	ls_state_bytes_malformed();
 	return 0;
 }
 
@@ -142,7 +143,7 @@ get_length(Cursor *from, int bytes, Size size)
 
 	if (n > (uint64) (from->end - from->at) / bytes ||
 		n >= MaxAllocSize / size - LS_SPARE_SLOTS)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return (int) n;
 }
 
@@ -153,7 +154,7 @@ get_count(Cursor *from)
 	uint64		n = get_unsigned(from);
 
 	if (n > PG_INT64_MAX)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return (int64) n;
 }
 
@@ -164,7 +165,7 @@ instant(TimestampTz from, int64 difference)
 	TimestampTz t;
 
 	if (pg_add_s64_overflow(from, difference, &t) || !IS_VALID_TIMESTAMP(t))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return t;
 }
 
@@ -172,7 +173,7 @@ static pg_attribute_always_inline void
 get_bytes(Cursor *from, void *to, int n)
 {
 	if (from->end - from->at < n)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	memcpy(to, from->at, n);
 	from->at += n;
 }
@@ -188,8 +189,11 @@ get_sum(Cursor *from, LsSum *sum, int form, int64 count)
 	if (form == SUM_HI_LO)
 		get_bytes(from, &lo, sizeof(float));
 	if (!isfinite(sum->hi) || !isfinite(lo))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	sum->lo = lo;
 }
+
+extern char *ls_state_bytes_put_buckets(char *to, const LsBucket *buckets, int n);
+extern LsBucket *ls_state_bytes_get_buckets(Cursor *from, bool phases, int *n);
 
 #endif							/* LEADSCORE_STATE_BYTES_H */

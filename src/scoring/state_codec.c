@@ -40,39 +40,11 @@
 #define SLOT_ROWS		0x80
 #define SLOT_LISTS		(SLOT_BUCKETS | SLOT_FOLDED | SLOT_FUTURE | SLOT_VALUES | SLOT_ROWS)
 
-/* ls_state_codec_malformed raises the error that bytes are no state. */
-pg_noinline void
-ls_state_codec_malformed(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the state of a contact is damaged"),
-			 errhint("Delete the row while the triggers of its table are disabled, and call leadscore.rescore(), which recomputes the contact from its events.")));
-}
-
 /* base gives the instant relative to which others are written, so that they are short. */
 static inline TimestampTz
 base(const LsState *state)
 {
 	return state->events > 0 ? state->last : 0;
-}
-
-char *
-ls_state_codec_put_buckets(char *to, const LsBucket *buckets, int n)
-{
-	int64		previous = 0;
-
-	to = put_unsigned(to, n);
-	for (int i = 0; i < n; i++)
-	{
-		int			form = sum_form(&buckets[i].sum, buckets[i].count);
-
-		to = put_signed(to, buckets[i].bucket - previous);
-		previous = buckets[i].bucket;
-		to = put_unsigned(to, ((uint64) buckets[i].count << 2) | form);
-		to = put_sum(to, &buckets[i].sum, form);
-	}
-	return to;
 }
 
 /* flags_of_lists tells which lists of a slot follow it. */
@@ -90,11 +62,11 @@ static char *
 put_lists(char *to, const LsSlotMore *more, int lists, TimestampTz base)
 {
 	if (more->nbuckets > 0)
-		to = ls_state_codec_put_buckets(to, more->buckets, more->nbuckets);
+		to = ls_state_bytes_put_buckets(to, more->buckets, more->nbuckets);
 	if (more->ncompacted > 0)
 	{
 		to = put_signed(to, more->compacted_to);
-		to = ls_state_codec_put_buckets(to, more->compacted, more->ncompacted);
+		to = ls_state_bytes_put_buckets(to, more->compacted, more->ncompacted);
 	}
 	if (more->nfuture > 0)
 	{
@@ -231,30 +203,6 @@ ls_state_encode(const LsState *state)
 	return bytes;
 }
 
-/* ls_state_codec_get_buckets reads buckets, ascending but where they are phases. */
-LsBucket *
-ls_state_codec_get_buckets(Cursor *from, bool phases, int *n)
-{
-	LsBucket   *buckets;
-	int64		previous = 0;
-
-	*n = get_length(from, 2, sizeof(LsBucket));
-	buckets = palloc(sizeof(LsBucket) * Max(*n, 1));
-	for (int i = 0; i < *n; i++)
-	{
-		int64		step = get_signed(from);
-		uint64		counted;
-
-		if ((i > 0 && step <= 0 && !phases) || pg_add_s64_overflow(previous, step, &previous))
-			ls_state_codec_malformed();
-		buckets[i].bucket = previous;
-		counted = get_unsigned(from);
-		buckets[i].count = counted >> 2;
-		get_sum(from, &buckets[i].sum, counted & 3, buckets[i].count);
-	}
-	return buckets;
-}
-
 /* get_instants reads instants, none before the one before it. */
 static TimestampTz *
 get_instants(Cursor *from, int *n)
@@ -267,7 +215,7 @@ get_instants(Cursor *from, int *n)
 	{
 		all[i] = instant(0, get_signed(from));
 		if (i > 0 && all[i] < all[i - 1])
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 	}
 	return all;
 }
@@ -284,7 +232,7 @@ get_slot_future(Cursor *from, LsSlotMore *more)
 		future->at = instant(0, get_signed(from));
 		get_bytes(from, &future->weight, sizeof(double));
 		if (!isfinite(future->weight) || (i > 0 && future->at < future[-1].at))
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 	}
 }
 
@@ -294,13 +242,13 @@ get_lists(Cursor *from, int flags, LsSlot *slot, TimestampTz base)
 	ls_state_slot_more(slot);
 	if (flags & SLOT_BUCKETS)
 	{
-		slot->more->buckets = ls_state_codec_get_buckets(from, false, &slot->more->nbuckets);
+		slot->more->buckets = ls_state_bytes_get_buckets(from, false, &slot->more->nbuckets);
 		slot->more->maxbuckets = Max(slot->more->nbuckets, 1);
 	}
 	if (flags & SLOT_FOLDED)
 	{
 		slot->more->compacted_to = get_signed(from);
-		slot->more->compacted = ls_state_codec_get_buckets(from, true, &slot->more->ncompacted);
+		slot->more->compacted = ls_state_bytes_get_buckets(from, true, &slot->more->ncompacted);
 	}
 	if (flags & SLOT_FUTURE)
 		get_slot_future(from, slot->more);
@@ -319,7 +267,7 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 	int64		version = get_count(&here);
 
 	if (version == 0 || pg_add_s64_overflow(version, previous, &version))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	get_bytes(&here, &flags, 1);
 	ls_state_slot_init(slot, version);
 	slot->count = get_count(&here);
@@ -328,7 +276,7 @@ get_slot(Cursor *from, TimestampTz base, LsSlot *slot, int64 previous)
 		int64		before = get_signed(&here);
 
 		if (before == PG_INT64_MIN)
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 		slot->last = instant(base, -before);
 	}
 	get_sum(&here, &slot->sum, flags & SUM_MASK, slot->count);
@@ -381,7 +329,7 @@ get_prior_stage(Cursor *from)
 
 	get_bytes(from, name, length);
 	if (length == 0 || !pg_verifymbstr(name, length, true))
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	return name;
 }
 
@@ -415,7 +363,7 @@ ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room)
 		state->last = instant(0, get_signed(&from));
 		state->first = instant(state->last, -get_count(&from));
 		if (state->events == 0)
-			ls_state_codec_malformed();
+			ls_state_bytes_malformed();
 	}
 	if (head[1] & HAS_FUTURE)
 		state->future = get_instants(&from, &state->nfuture);
@@ -431,11 +379,11 @@ ls_state_decode_in(const bytea *bytes, LsState *state, LsSlotRoom *room)
 	if (head[1] & HAS_OVERRIDE)
 		get_bytes(&from, &override, 1);
 	if (override > LS_OVERRIDE_BELOW)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 	state->override = override;
 	get_slots(&from, state, room);
 	if (from.at != from.end)
-		ls_state_codec_malformed();
+		ls_state_bytes_malformed();
 }
 
 /* ls_state_decode reads what ls_state_encode wrote. */
