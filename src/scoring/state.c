@@ -246,7 +246,9 @@ add_future(LsSlot *slot, TimestampTz at, double weight)
 	more->future = more->future ?
 		repalloc(more->future, sizeof(LsFuture) * (more->nfuture + 1)) :
 		palloc(sizeof(LsFuture));
-	for (i = more->nfuture; i > 0 && more->future[i - 1].at > at; i--)
+	/* in one order, whatever that in which they come */
+	for (i = more->nfuture; i > 0 && (more->future[i - 1].at > at ||
+									  (more->future[i - 1].at == at && more->future[i - 1].weight > weight)); i--)
 		more->future[i] = more->future[i - 1];
 	more->future[i].at = at;
 	more->future[i].weight = weight;
