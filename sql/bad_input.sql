@@ -160,7 +160,6 @@ SELECT try('kind', 'profile', 'category', '');
 --
 INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('bad', 'r', 'event', 'NaN');
 INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('bad', 'r', 'event', 'infinity');
-INSERT INTO leadscore.lead_rule (model, name, source, points) VALUES ('bad', 'r', 'event', 0);
 SELECT try('source', 'event', 'at_least', '0');
 SELECT try('source', 'event', 'at_least', '-1');
 SELECT try('source', 'event', 'max_points', '-5');

@@ -199,5 +199,27 @@ SELECT * FROM leadscore.verify('carts');
 INSERT INTO event VALUES (2, 9, 'order', '2026-03-02 11:00', 1);
 SELECT contact_id, score FROM leadscore.score_carts WHERE contact_id = 9;
 SELECT * FROM leadscore.verify('carts');
+--
+-- Signals: rules of 0 points, that an action waits for
+--
+SET leadscore.clock = '2026-03-01 12:00+00';
+SELECT leadscore.create_model('signals', 'contact');
+SELECT leadscore.attach('signals', 'event', 'contact', 'at', event => 'what');
+INSERT INTO leadscore.lead_rule (model, name, event, points, per, at_least) VALUES ('signals', 'three mails', 'open', 0, 'mail', 3);
+INSERT INTO leadscore.lead_rule (model, name, kind, event, followed_by, max_gap, negated, points)
+VALUES ('signals', 'abandoned', 'sequence', 'cart', 'order', '24 hours', true, 0);
+INSERT INTO leadscore.lead_rule (model, name, kind, event, points, idle) VALUES ('signals', 'silent', 'absence', 'open', 0, '3 days');
+INSERT INTO leadscore.lead_action (model, name, occasion, rule) SELECT 'signals', r, 'rule_in_force', r FROM unnest('{three mails,abandoned,silent}'::text[]) r;
+INSERT INTO contact VALUES (10);
+INSERT INTO event VALUES (21, 10, 'open', '2026-03-01 09:00', 1), (22, 10, 'open', '2026-03-01 10:00', 2), (23, 10, 'open', '2026-03-01 11:00', 2),
+	(24, 10, 'cart', '2026-03-01 11:30', NULL);
+SELECT action, happened_at FROM leadscore.outbox_signals ORDER BY outbox_id;
+INSERT INTO event VALUES (25, 10, 'open', '2026-03-01 12:00', 3);
+SELECT name, matched, points FROM leadscore.explain('signals', 10) ORDER BY rule_id;
+SET leadscore.clock = '2026-03-08 00:00+00';
+SELECT leadscore.refresh('signals') > 0 AS refreshed;
+SELECT o.action, o.contact_id, o.happened_at FROM leadscore.outbox_signals o WHERE contact_id = 10 ORDER BY happened_at;
+SELECT name, matched, points FROM leadscore.explain('signals', 10) ORDER BY rule_id;
+SELECT * FROM leadscore.verify('signals');
 SELECT leadscore.detach_all();
 DROP SCHEMA keyed CASCADE;

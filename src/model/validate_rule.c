@@ -365,14 +365,8 @@ check_numbers(const RuleCheck *check)
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("%s needs points", check->where),
-				 errhint("A rule that only disqualifies has points 0.")));
+				 errhint("A rule that only disqualifies, or that an action waits for, has points 0.")));
 	ls_validate_finite("points", row->points, check->where);
-	if (row->points == 0 && !row->disqualifies)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("points of %s must not be 0", check->where),
-				 errdetail("Only a rule that disqualifies may have no points."),
-				 errhint("To switch a rule off, set enabled to false.")));
 	if (row->at_least < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
