@@ -199,6 +199,13 @@ SELECT * FROM leadscore.verify('carts');
 INSERT INTO event VALUES (2, 9, 'order', '2026-03-02 11:00', 1);
 SELECT contact_id, score FROM leadscore.score_carts WHERE contact_id = 9;
 SELECT * FROM leadscore.verify('carts');
+-- a gap that never ends
+UPDATE leadscore.lead_rule SET max_gap = '290000 years' WHERE model = 'carts';
+INSERT INTO event VALUES (3, 9, 'cart', '2026-03-02 10:00', 5);
+SELECT contact_id, score FROM leadscore.score_carts WHERE contact_id = 9;
+SELECT * FROM leadscore.due_carts WHERE contact_id = 9;
+SELECT * FROM leadscore.verify('carts');
+
 --
 -- Signals: rules of 0 points, that an action waits for
 --

@@ -14,6 +14,9 @@
  */
 #include "scoring/keyed_values.h"
 
+#include "common/int.h"
+#include "miscadmin.h"
+
 /* A keyed rule while rows are settled */
 typedef struct Run
 {
@@ -293,6 +296,15 @@ cancel(Settling *settling, Run *run, LsKeyedValue *value, TimestampTz at)
 
 /* ---------- sequences ---------- */
 
+/* gap_ends gives when max_gap has passed since an instant; DT_NOEND: never. */
+static TimestampTz
+gap_ends(const LsRule *rule, TimestampTz at)
+{
+	TimestampTz ends;
+
+	return pg_add_s64_overflow(at, rule->max_gap, &ends) || !IS_VALID_TIMESTAMP(ends) ? DT_NOEND : ends;
+}
+
 static void arrive_first(Settling *settling, Run *run, LsKeyedValue *value, const LsFirst *first,
 						 bool both);
 
@@ -393,7 +405,7 @@ arrive_first(Settling *settling, Run *run, LsKeyedValue *value, const LsFirst *f
 	latest->tags = copy_tags(first->tags);
 	value->followed = value->follower == first->at ? LS_FOLLOWED : LS_FOLLOWED_NOT_YET;
 	if (value->followed == LS_FOLLOWED_NOT_YET)
-		run->pending = Min(run->pending, first->at + gap);
+		run->pending = Min(run->pending, gap_ends(run->rule, first->at));
 }
 
 /* follow_negated has a row arrive that follows rows of E of a negated sequence. */
@@ -457,7 +469,7 @@ find_pending(Run *run)
 		const LsKeyedValue *value = &run->keyed->values[i];
 
 		if (value->followed == LS_FOLLOWED_NOT_YET)
-			run->pending = Min(run->pending, value->first[0].at + run->rule->max_gap);
+			run->pending = Min(run->pending, gap_ends(run->rule, value->first[0].at));
 	}
 }
 
@@ -472,10 +484,10 @@ count_unfollowed(Settling *settling, Run *run, TimestampTz now)
 		LsKeyedValue *value = &run->keyed->values[i];
 		LsFirst		event = value->first[0];
 
-		if (value->followed != LS_FOLLOWED_NOT_YET || event.at + run->rule->max_gap > now)
+		if (value->followed != LS_FOLLOWED_NOT_YET || gap_ends(run->rule, event.at) > now)
 			continue;
 		value->followed = LS_FOLLOWED_NEVER;
-		event.at += run->rule->max_gap;
+		event.at = gap_ends(run->rule, event.at);
 		emit(settling, run, value, &event);
 	}
 	find_pending(run);
@@ -666,9 +678,11 @@ list_pending(Run *run)
 	{
 		const LsKeyedValue *value = &run->keyed->values[i];
 
-		if (value->followed != LS_FOLLOWED_NOT_YET)
+		TimestampTz counts = gap_ends(run->rule, value->first[0].at);
+
+		if (value->followed != LS_FOLLOWED_NOT_YET || counts == DT_NOEND)
 			continue;
-		more->future[n].at = value->first[0].at + run->rule->max_gap;
+		more->future[n].at = counts;
 		more->future[n++].weight = value->first[0].weight;
 	}
 	qsort(more->future, n, sizeof(LsFuture), by_effect);
@@ -704,7 +718,10 @@ settle(LsModel *model, LsState *state, TimestampTz until)
 	if (!begin(&settling, state, until))
 		return true;
 	while ((at = next_instant(&settling)) <= until && at != DT_NOEND)
+	{
+		CHECK_FOR_INTERRUPTS();
 		settle_instant(&settling, at);
+	}
 	end(&settling);
 	return !settling.undecided;
 }
