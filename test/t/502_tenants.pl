@@ -180,8 +180,8 @@ COMMIT;
 SQL
 my $id = $node->safe_psql('crm', "SELECT max(rule_id) + 1000 FROM leadscore_internal.lead_rule");
 $node->safe_psql('crm', <<"SQL");
-INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, backfilled_version)
-VALUES ($id, 'to_come', 'waits', 'fit', 1, 1)
+INSERT INTO leadscore_internal.lead_rule (rule_id, model, name, category, points, decay, backfilled_version)
+VALUES ($id, 'to_come', 'waits', 'fit', 1, 'none', 1)
 SQL
 is($node->safe_psql('crm', <<'SQL'), $id + 1, 'a restored number is not given again');
 INSERT INTO leadscore.lead_rule (model, name, event, points) VALUES ('alice', 'next', 'stay', 1) RETURNING rule_id
